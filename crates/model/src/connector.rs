@@ -1,0 +1,83 @@
+//! How the rest of the system gets sources and sinks without knowing any of them.
+//! Implemented by `connectors::all()`; only the binary names it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::sink::Sink;
+use crate::source::Source;
+
+/// A source as the job graph carries it. `options` is the node's YAML mapping as JSON,
+/// without the keys that every source shares (`schema`, `watermark`, `uid`, `parallelism`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceSpec {
+    pub connector: String,
+    pub options: Value,
+    /// What `schema:` declares; `None` when the connector brings its own (nexmark).
+    pub declared_schema: Option<SchemaRef>,
+    /// Columns that somebody downstream reads; the source need not produce others.
+    /// `None`: all.
+    pub projection: Option<Vec<String>>,
+}
+
+/// A sink as the job graph carries it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SinkSpec {
+    pub connector: String,
+    pub options: Value,
+    /// What arrives; on a changelog with [`crate::row_kind::COLUMN`] last.
+    pub schema: SchemaRef,
+}
+
+/// A mistake in a node's options, with the path to it, so that the job file's reader can
+/// point at line and column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionError {
+    /// Keys from the node's mapping down, e.g. `["format"]`. Empty: the node itself.
+    pub path: Vec<String>,
+    /// Whether the mistake is the key itself (unknown option) rather than its value.
+    pub at_key: bool,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+impl From<OptionError> for crate::Error {
+    fn from(error: OptionError) -> Self {
+        let place = error.path.join(".");
+        let help = error.help.map(|h| format!(" ({h})")).unwrap_or_default();
+        if place.is_empty() {
+            Self::user(format!("{}{help}", error.message))
+        } else {
+            Self::user(format!("`{place}`: {}{help}", error.message))
+        }
+    }
+}
+
+/// Whether a description is of a source or a sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Source,
+    Sink,
+}
+
+/// One connector in one role, for the JSON Schema and the documentation.
+#[derive(Clone, Debug)]
+pub struct ConnectorInfo {
+    pub name: &'static str,
+    pub role: Role,
+    pub summary: &'static str,
+    /// JSON Schema (an `object` with `properties`) of its options.
+    pub options: Value,
+}
+
+/// Every connector there is.
+pub trait Connectors: Send + Sync {
+    fn list(&self) -> Vec<ConnectorInfo>;
+    /// Checks every option; does no I/O.
+    fn source(&self, spec: &SourceSpec) -> Result<Arc<dyn Source>, OptionError>;
+    /// Checks every option; does no I/O.
+    fn sink(&self, spec: &SinkSpec) -> Result<Arc<dyn Sink>, OptionError>;
+}

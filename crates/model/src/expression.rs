@@ -1,0 +1,50 @@
+//! The contract through which operators evaluate SQL expressions without knowing a SQL library.
+//! Implemented by `sql`; used by `jobfile` (types) and `runtime` (values).
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
+
+use crate::Result;
+
+/// One compiled expression, bound to one input schema.
+pub trait Expression: Send + Sync {
+    fn data_type(&self) -> &DataType;
+    fn nullable(&self) -> bool;
+    /// One value per row of `batch`, whose schema must be the one compiled against.
+    /// Bad values (overflow, failed cast) are errors of kind User.
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef>;
+}
+
+/// What is wrong with an expression, and where in its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpressionError {
+    pub message: String,
+    /// Byte range in the expression's text, when known.
+    pub span: Option<std::ops::Range<usize>>,
+    /// What to write instead, when there is a good guess.
+    pub help: Option<String>,
+}
+
+/// Turns SQL expression text into [`Expression`]s.
+pub trait Expressions: Send + Sync {
+    fn compile(
+        &self,
+        text: &str,
+        schema: &SchemaRef,
+    ) -> std::result::Result<Box<dyn Expression>, ExpressionError>;
+    /// The input columns that the expression reads, each once, in schema order.
+    fn columns(
+        &self,
+        text: &str,
+        schema: &SchemaRef,
+    ) -> std::result::Result<Vec<String>, ExpressionError>;
+}
+
+impl From<ExpressionError> for crate::Error {
+    fn from(error: ExpressionError) -> Self {
+        match error.help {
+            Some(help) => Self::user(format!("{} ({help})", error.message)),
+            None => Self::user(error.message),
+        }
+    }
+}
