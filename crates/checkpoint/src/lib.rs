@@ -1,1 +1,23 @@
-//! placeholder
+//! The contract at rest: what a checkpoint is and where it lies. The job manager commits
+//! and deletes manifests, task managers write and read state objects, `streamctl
+//! checkpoint verify` checks both without a cluster.
+//!
+//! ```text
+//! <storage>/<job id>/chk-<id>/manifest.json                    the commit point
+//! <storage>/<job id>/chk-<id>/<vertex>-<subtask>-<attempt>.state
+//! ```
+
+mod file;
+mod manifest;
+mod restore;
+pub mod retention;
+mod storage;
+mod verify;
+
+pub use manifest::{CheckpointKind, MANIFEST_VERSION, Manifest, VertexSnapshot};
+pub use restore::{check_compatible, committables, restore_task, source_splits};
+pub use storage::{CheckpointStorage, Committed, INLINE_LIMIT};
+pub use verify::{ManifestSummary, ObjectReport, VerifyReport};
+
+#[cfg(test)]
+mod tests;

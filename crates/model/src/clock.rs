@@ -7,6 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// scheduling decisions; never for safety.
 pub trait Clock: Send + Sync {
     fn now_ms(&self) -> i64;
+    /// The same in microseconds, for latency.
+    fn now_us(&self) -> i64 {
+        self.now_ms() * 1000
+    }
 }
 
 /// The wall clock.
@@ -17,6 +21,11 @@ impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn now_us(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
     }
 }
 

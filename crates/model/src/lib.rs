@@ -16,6 +16,7 @@ pub mod id;
 pub mod job_graph;
 pub mod key_group;
 pub mod metrics;
+pub mod operator_schema;
 pub mod operator_spec;
 pub mod row_kind;
 pub mod sink;

@@ -54,6 +54,11 @@ pub trait SinkWriter: Send {
         &mut self,
         id: Option<CheckpointId>,
     ) -> Result<BoxFuture<'static, Result<Vec<Committable>>>>;
+    /// Event-to-sink latency in microseconds (p50, p99, max) over the whole attempt, for a
+    /// sink that measures it. Shown in [`crate::metrics::TaskMetrics`].
+    fn latency_us(&self) -> Option<[u64; 3]> {
+        None
+    }
     /// The task is canceled or failed: drop what was not prepared. Best effort.
     fn abort(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {})

@@ -1,0 +1,39 @@
+# The whole developer interface. `make run` and `make test` work on a bare Debian machine
+# with Rust: scripts/setup.sh installs what is missing and says what it does.
+
+CARGO ?= cargo
+STREAMCTL = target/release/streamctl
+
+.PHONY: help run test build fmt lint e2e bench setup clean
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup:
+	@scripts/setup.sh build
+
+build: setup ## Build streamctl (release)
+	@scripts/build.sh
+
+run: build ## Run the main job (flights) on the embedded cluster and show what it found
+	@scripts/run-flights.sh $(STREAMCTL)
+
+test: ## Every test: unit, contract, process and data tests, formatting and lints
+	@scripts/test.sh
+
+e2e: build ## Only the process tests (real job managers, task managers, S3, SIGKILL)
+	@scripts/setup.sh test
+	@scripts/e2e.sh
+
+bench: build ## Measure throughput, latency, checkpoints and recovery; writes target/bench/
+	@scripts/bench.py $(BENCH)
+
+fmt: ## Format the code
+	@$(CARGO) fmt --all
+
+lint: setup ## Check formatting and lints
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+
+clean: ## Remove what was built
+	@$(CARGO) clean

@@ -1,0 +1,253 @@
+//! The command line. One flag has one spelling in every command, is also an environment
+//! variable `WEIR_...` and a key of the configuration file (`settings.rs`).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Weir: a distributed stream processor.
+#[derive(Debug, Parser)]
+#[command(name = "streamctl", version, about, propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Configuration file (YAML: one `flag-name: value` a line).
+    #[arg(long, global = true, env = "WEIR_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// What to log: error, warn, info, debug, trace, or a filter such as `jobmanager=debug`.
+    #[arg(long, global = true, env = "WEIR_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a job on an embedded cluster in this process until it ends.
+    Run(RunArguments),
+    /// Local clusters.
+    Local {
+        #[command(subcommand)]
+        command: LocalCommand,
+    },
+    /// Run a job manager.
+    Jobmanager(JobManagerArguments),
+    /// Run a task manager.
+    Taskmanager(TaskManagerArguments),
+    /// Submit a job to a job manager.
+    Submit(SubmitArguments),
+    /// List jobs, task managers or checkpoints.
+    Get(GetArguments),
+    /// Show one thing in full.
+    Describe {
+        #[command(subcommand)]
+        command: DescribeCommand,
+    },
+    /// Cancel a job.
+    Cancel(JobArguments),
+    /// Checkpoints of a job.
+    Checkpoint {
+        #[command(subcommand)]
+        command: CheckpointCommand,
+    },
+    /// Show why a job failed or restarted.
+    Exceptions(JobArguments),
+    /// Check a job file; offline.
+    Validate(FileArguments),
+    /// Show what a job file becomes: chains, exchanges, parallelism, keys, state; offline.
+    Plan(PlanArguments),
+    /// Print the JSON Schema of job files.
+    Schema,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How to print what a command found. Data goes to stdout, progress to stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Table,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, Args)]
+pub struct ServerArguments {
+    /// URL of the job manager's HTTP API.
+    #[arg(long, env = "WEIR_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// How long to wait for an answer, for example 30s.
+    #[arg(long, env = "WEIR_TIMEOUT", value_name = "DURATION")]
+    pub timeout: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The job file (`-` for standard input).
+    pub job: PathBuf,
+    /// Start from this checkpoint (a `chk-N` folder, local or s3://).
+    #[arg(long, value_name = "URI")]
+    pub from: Option<String>,
+    /// Where checkpoints go: a path, file://... or s3://bucket/prefix.
+    #[arg(long, env = "WEIR_STORAGE", value_name = "URI")]
+    pub storage: Option<String>,
+    /// Slots of the embedded cluster; default: what the job needs.
+    #[arg(long, env = "WEIR_SLOTS")]
+    pub slots: Option<u32>,
+    /// Address of the HTTP API; port 0 takes any.
+    #[arg(long, env = "WEIR_HTTP_ADDR", value_name = "HOST:PORT")]
+    pub http_addr: Option<String>,
+    /// No progress line.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// When the job ends, print its final figures as one JSON object to stderr's last line.
+    #[arg(long)]
+    pub summary: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LocalCommand {
+    /// A job manager and a task manager in this process, until interrupted.
+    Up(LocalUpArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct LocalUpArguments {
+    #[arg(long, env = "WEIR_HTTP_ADDR", value_name = "HOST:PORT")]
+    pub http_addr: Option<String>,
+    #[arg(long, env = "WEIR_RPC_ADDR", value_name = "HOST:PORT")]
+    pub rpc_addr: Option<String>,
+    #[arg(long, env = "WEIR_STORAGE", value_name = "URI")]
+    pub storage: Option<String>,
+    /// Slots; default: the number of processors.
+    #[arg(long, env = "WEIR_SLOTS")]
+    pub slots: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct JobManagerArguments {
+    /// Address of the HTTP API and UI; port 0 takes any. Default 127.0.0.1:8081.
+    #[arg(long, env = "WEIR_HTTP_ADDR", value_name = "HOST:PORT")]
+    pub http_addr: Option<String>,
+    /// Address for task managers; port 0 takes any. Default 127.0.0.1:6123.
+    #[arg(long, env = "WEIR_RPC_ADDR", value_name = "HOST:PORT")]
+    pub rpc_addr: Option<String>,
+    /// Where checkpoints go: a path, file://... or s3://bucket/prefix.
+    #[arg(long, env = "WEIR_STORAGE", value_name = "URI")]
+    pub storage: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct TaskManagerArguments {
+    /// `host:port` of the job manager's RPC address. Default 127.0.0.1:6123.
+    #[arg(long, env = "WEIR_JOBMANAGER", value_name = "HOST:PORT")]
+    pub jobmanager: Option<String>,
+    /// Address for RPC and data; port 0 takes any. Default 127.0.0.1:0.
+    #[arg(long, env = "WEIR_RPC_ADDR", value_name = "HOST:PORT")]
+    pub rpc_addr: Option<String>,
+    /// Slots offered; default: the number of processors.
+    #[arg(long, env = "WEIR_SLOTS")]
+    pub slots: Option<u32>,
+    /// Folder for local state; default: a folder of this process below the system's temporary one.
+    #[arg(long, env = "WEIR_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SubmitArguments {
+    /// The job file (`-` for standard input).
+    pub job: PathBuf,
+    #[command(flatten)]
+    pub server: ServerArguments,
+    /// Start from this checkpoint (a `chk-N` folder, local or s3://).
+    #[arg(long, value_name = "URI")]
+    pub from: Option<String>,
+    /// Wait until the job has ended, and exit by its outcome.
+    #[arg(long)]
+    pub wait: bool,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    #[command(subcommand)]
+    pub what: GetWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GetWhat {
+    /// All jobs.
+    #[command(alias = "job")]
+    Jobs(ListArguments),
+    /// All registered task managers.
+    #[command(alias = "taskmanager", alias = "tm")]
+    Taskmanagers(ListArguments),
+    /// The checkpoints of a job.
+    #[command(alias = "checkpoint")]
+    Checkpoints(JobArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    #[command(flatten)]
+    pub server: ServerArguments,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct JobArguments {
+    /// Name, id, or a unique prefix of the id.
+    pub job: String,
+    #[command(flatten)]
+    pub server: ServerArguments,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DescribeCommand {
+    /// Status, vertices, subtasks, figures and checkpoints of a job.
+    Job(JobArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CheckpointCommand {
+    /// Take a checkpoint now and wait for it.
+    Trigger(JobArguments),
+    /// Check a checkpoint's files offline: every object there, with its length and checksum.
+    Verify {
+        /// A `chk-N` folder, its manifest, or a job's folder (newest); local or s3://.
+        uri: String,
+        #[arg(long, short, value_enum, default_value_t)]
+        output: Format,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct FileArguments {
+    /// The job file (`-` for standard input).
+    pub job: PathBuf,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    #[default]
+    Text,
+    Dot,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// The job file (`-` for standard input).
+    pub job: PathBuf,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: PlanFormat,
+}

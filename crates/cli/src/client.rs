@@ -1,0 +1,108 @@
+//! The job manager's HTTP API as the commands use it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::exit::{Exit, Failure};
+
+/// Talks to one job manager.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    server: String,
+    timeout: Duration,
+}
+
+impl Client {
+    pub fn new(server: String, timeout: Duration) -> Result<Self, Failure> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .no_proxy()
+            .build()
+            .map_err(|e| Failure::new(Exit::Failed, format!("cannot start an HTTP client: {e}")))?;
+        Ok(Self { http, server, timeout })
+    }
+
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.send(self.http.get(self.url(path))).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send(self.http.post(self.url(path)).json(body)).await
+    }
+
+    /// Submits a job file; returns `{id, name}`.
+    pub async fn submit(&self, job_file: &str, from: Option<&str>) -> Result<Value, Failure> {
+        self.post("/jobs", &json!({"jobFile": job_file, "from": from})).await
+    }
+
+    pub async fn job(&self, job: &str) -> Result<Value, Failure> {
+        self.get(&format!("/jobs/{}", segment(job))).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/api/v1{path}", self.server)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
+        let answer = request.timeout(self.timeout).send().await.map_err(|e| self.unreachable(&e))?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|e| self.unreachable(&e))?;
+        let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(body);
+        }
+        let error = &body["error"];
+        let message = error["message"].as_str().unwrap_or(text.trim()).to_owned();
+        let exit = match status.as_u16() {
+            404 => Exit::NotFound,
+            401 | 403 => Exit::Auth,
+            408 | 504 => Exit::Timeout,
+            400 | 413 | 422 => Exit::Config,
+            _ => Exit::Failed,
+        };
+        let mut failure = match error["report"].as_str() {
+            Some(report) => Failure::rendered(exit, report),
+            None if message.is_empty() => {
+                Failure::new(exit, format!("{} answered {status}", self.server))
+            }
+            None => Failure::new(exit, message),
+        };
+        failure.help = error["help"].as_str().map(str::to_owned);
+        Err(failure)
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        if error.is_timeout() {
+            return Failure::new(
+                Exit::Timeout,
+                format!("{} did not answer within {:?}", self.server, self.timeout),
+            )
+            .help("give it longer with --timeout");
+        }
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(next) = cause.source() {
+            cause = next;
+        }
+        Failure::new(Exit::Failed, format!("cannot reach the job manager at {}: {cause}", self.server))
+            .help("is `streamctl jobmanager` running? name its address with --server URL or WEIR_SERVER")
+    }
+}
+
+/// A path segment: everything but letters, digits and `-._~` escaped (RFC 3986).
+pub fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

@@ -1,0 +1,67 @@
+//! The embedded cluster: a job manager and a task manager in this process, over loopback
+//! RPC like any other. Used by `run`, `local up` and the tests; not a second way to run
+//! the control plane.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jobmanager::{JobManagerOptions, RunningJobManager};
+use model::SystemClock;
+use taskmanager::{RunningTaskManager, TaskManagerOptions};
+
+use crate::composition;
+use crate::exit::Failure;
+
+/// How to start an embedded cluster.
+#[derive(Clone, Debug)]
+pub struct LocalOptions {
+    pub http_addr: SocketAddr,
+    pub rpc_addr: SocketAddr,
+    pub slots: u32,
+    pub storage: String,
+    pub state_dir: PathBuf,
+}
+
+/// A running embedded cluster. Stops when told to, or when dropped with its runtime.
+pub struct LocalCluster {
+    pub job_manager: RunningJobManager,
+    pub task_manager: RunningTaskManager,
+}
+
+impl LocalCluster {
+    pub async fn start(options: LocalOptions) -> Result<Self, Failure> {
+        let clock = Arc::new(SystemClock);
+        let job_manager = jobmanager::start(
+            JobManagerOptions {
+                rpc_addr: options.rpc_addr,
+                http_addr: options.http_addr,
+                storage: options.storage,
+                ..JobManagerOptions::new(Arc::clone(&clock) as _)
+            },
+            composition::job_manager_parts(),
+        )
+        .await?;
+        let task_manager = taskmanager::start(
+            TaskManagerOptions {
+                jobmanager: job_manager.rpc_addr().to_string(),
+                rpc_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+                slots: options.slots,
+                ..TaskManagerOptions::new(clock)
+            },
+            composition::task_manager_parts(options.state_dir),
+        )
+        .await?;
+        Ok(Self { job_manager, task_manager })
+    }
+
+    /// URL of the HTTP API.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.job_manager.http_addr())
+    }
+
+    pub async fn shutdown(self) {
+        self.task_manager.shutdown().await;
+        self.job_manager.shutdown().await;
+    }
+}

@@ -1,0 +1,166 @@
+//! Values of flags: the flag, else its environment variable (clap), else the
+//! configuration file, else the default. Called by the commands.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::exit::{Exit, Failure};
+
+/// Keys a configuration file may have: the flags' names.
+const KEYS: [&str; 9] = [
+    "http-addr",
+    "rpc-addr",
+    "jobmanager",
+    "slots",
+    "storage",
+    "server",
+    "state-dir",
+    "timeout",
+    "log",
+];
+
+/// The configuration file's values.
+#[derive(Debug, Default)]
+pub struct Settings {
+    values: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Reads `path`, if given. One `key: value` a line; `#` begins a comment.
+    pub fn load(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let name = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Failure::new(Exit::Config, format!("cannot read {name}: {e}")))?;
+        let mut values = BTreeMap::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.split(" #").next().unwrap_or_default().trim();
+            if line.is_empty() || line.starts_with('#') || line == "---" {
+                continue;
+            }
+            let at = format!("{name}:{}", index + 1);
+            let Some((key, value)) = line.split_once(':') else {
+                return Err(Failure::new(Exit::Config, format!("{at}: expected `key: value`")));
+            };
+            let (key, value) = (key.trim(), value.trim().trim_matches(['"', '\'']));
+            if !KEYS.contains(&key) {
+                return Err(Failure::new(Exit::Config, format!("{at}: unknown key `{key}`"))
+                    .help(format!("known keys: {}", KEYS.join(", "))));
+            }
+            if values.insert(key.to_owned(), value.to_owned()).is_some() {
+                return Err(Failure::new(Exit::Config, format!("{at}: `{key}` is given twice")));
+            }
+        }
+        Ok(Self { values })
+    }
+
+    /// The flag's value, or the file's.
+    pub fn text(&self, key: &str, flag: Option<&str>) -> Option<String> {
+        flag.map(str::to_owned).or_else(|| self.values.get(key).cloned())
+    }
+
+    /// A socket address; host names are looked up.
+    pub fn address(&self, key: &str, flag: Option<&str>, default: &str) -> Result<SocketAddr, Failure> {
+        let text = self.text(key, flag).unwrap_or_else(|| default.to_owned());
+        let wrong = |why: String| {
+            Failure::new(Exit::Usage, format!("--{key} `{text}` is not an address: {why}"))
+                .help("write host:port, for example 127.0.0.1:8081; port 0 takes any free one")
+        };
+        let mut found = text.to_socket_addrs().map_err(|e| wrong(e.to_string()))?;
+        found.next().ok_or_else(|| wrong("no such host".to_owned()))
+    }
+
+    /// Slots: from 1 to 1024.
+    pub fn slots(&self, flag: Option<u32>, default: u32) -> Result<u32, Failure> {
+        let slots = match (flag, self.values.get("slots")) {
+            (Some(slots), _) => slots,
+            (None, Some(text)) => text.parse().map_err(|_| {
+                Failure::new(Exit::Config, format!("slots `{text}` is not a number"))
+            })?,
+            (None, None) => default,
+        };
+        if (1..=1024).contains(&slots) {
+            Ok(slots)
+        } else {
+            Err(Failure::new(Exit::Usage, format!("--slots {slots} is out of range 1..=1024")))
+        }
+    }
+
+    /// Where checkpoints go when nobody says: below the user's state folder.
+    pub fn storage(&self, flag: Option<&str>) -> String {
+        self.text("storage", flag).unwrap_or_else(|| {
+            let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(|| {
+                std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state"))
+            });
+            let folder = base.unwrap_or_else(std::env::temp_dir).join("weir/checkpoints");
+            folder.display().to_string()
+        })
+    }
+
+    pub fn state_dir(&self, flag: Option<&Path>) -> PathBuf {
+        match flag.map(Path::to_path_buf).or_else(|| self.values.get("state-dir").map(PathBuf::from)) {
+            Some(folder) => folder,
+            None => std::env::temp_dir().join(format!("weir-state-{}", std::process::id())),
+        }
+    }
+
+    pub fn server(&self, flag: Option<&str>) -> String {
+        let text = self.text("server", flag).unwrap_or_else(|| "http://127.0.0.1:8081".to_owned());
+        let text = text.trim_end_matches('/');
+        if text.contains("://") { text.to_owned() } else { format!("http://{text}") }
+    }
+
+    pub fn timeout(&self, flag: Option<&str>, default: Duration) -> Result<Duration, Failure> {
+        match self.text("timeout", flag) {
+            None => Ok(default),
+            Some(text) => parse_duration(&text).ok_or_else(|| {
+                Failure::new(Exit::Usage, format!("--timeout `{text}` is not a duration"))
+                    .help("write a number and a unit: 500ms, 30s, 5m, 1h")
+            }),
+        }
+    }
+}
+
+/// `500ms`, `30s`, `5m`, `1h`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let split = text.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = text[..split].parse().ok()?;
+    let unit_ms = match text[split..].trim() {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(number.checked_mul(unit_ms)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(parse_duration("30s"), Some(Duration::from_secs(30)));
+        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+        for wrong in ["", "30", "s", "-1s", "1y", "99999999999999999999s"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_file_names_its_mistakes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weir.yaml");
+        std::fs::write(&path, "# weir\nslots: 4\nserver: http://h:1/ # mine\n").unwrap();
+        let settings = Settings::load(Some(&path)).unwrap();
+        assert_eq!(settings.slots(None, 1).unwrap(), 4);
+        assert_eq!(settings.slots(Some(2), 1).unwrap(), 2, "the flag wins");
+        assert_eq!(settings.server(None), "http://h:1");
+        std::fs::write(&path, "slots: 4\nslot: 3\n").unwrap();
+        let failure = Settings::load(Some(&path)).unwrap_err();
+        assert!(failure.message.ends_with("weir.yaml:2: unknown key `slot`"), "{failure:?}");
+    }
+}

