@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Everything that needs more than one crate: the rules of the house, and real processes
+//! on real data. One binary, so that it links once.
+
+mod cluster;
+mod commands;
+mod flights;
+mod kills;
+mod oracle;
+mod s3;
+mod tidy;

@@ -73,9 +73,22 @@ impl CheckpointStorage {
         if bytes.len() <= INLINE_LIMIT {
             return Ok(StateLocation::Inline { bytes });
         }
+        let path = self.put_object(job, checkpoint, name, bytes).await?;
+        Ok(StateLocation::Object { path })
+    }
+
+    /// As [`Self::put_state`], but always an object. Returns its path below the root.
+    /// Overwrites: an upload that was cut off may be repeated.
+    pub async fn put_object(
+        &self,
+        job: JobId,
+        checkpoint: CheckpointId,
+        name: &str,
+        bytes: Bytes,
+    ) -> Result<String> {
         let path = format!("{}/{name}.state", folder(job, checkpoint));
         put_all(&*self.opened.store, &self.opened.path(&path)?, bytes).await?;
-        Ok(StateLocation::Object { path })
+        Ok(path)
     }
 
     /// Reads one piece of state and checks its length and checksum. `job` is the job that

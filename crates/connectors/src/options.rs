@@ -1,7 +1,10 @@
 //! Reads a connector's options out of the job file's mapping, with an error that names the
 //! key and says what would be right. Called by every connector's own `options`.
 
-use model::connector::OptionError;
+use std::sync::Arc;
+
+use model::arrow::datatypes::{Schema, SchemaRef};
+use model::connector::{OptionError, SourceSpec};
 use serde_json::{Map, Value};
 
 /// A mapping of options. Unknown keys are refused when it is made.
@@ -171,6 +174,37 @@ impl<'a> Options<'a> {
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
         self.map.into_iter().flat_map(|m| m.iter().map(|(k, v)| (k.as_str(), v)))
     }
+}
+
+/// The schema that a source of no schema of its own needs.
+pub(crate) fn declared_schema(spec: &SourceSpec) -> Result<SchemaRef, OptionError> {
+    match &spec.declared_schema {
+        Some(schema) if !schema.fields().is_empty() => Ok(Arc::clone(schema)),
+        _ => Err(OptionError {
+            path: Vec::new(),
+            at_key: false,
+            message: format!("`{}` needs to know its columns: `schema` is missing", spec.connector),
+            help: Some("declare `schema`, for example {id: BIGINT, name: STRING}".to_owned()),
+        }),
+    }
+}
+
+/// The wanted columns, in the order in which they are declared.
+pub(crate) fn project(
+    declared: &SchemaRef,
+    wanted: Option<&[String]>,
+) -> Result<SchemaRef, OptionError> {
+    let Some(wanted) = wanted else { return Ok(Arc::clone(declared)) };
+    if let Some(unknown) = wanted.iter().find(|w| declared.column_with_name(w).is_none()) {
+        return Err(OptionError {
+            path: vec!["schema".to_owned()],
+            at_key: false,
+            message: format!("column `{unknown}` is used but not declared"),
+            help: None,
+        });
+    }
+    let fields = declared.fields().iter().filter(|f| wanted.contains(f.name())).cloned();
+    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
 /// Builder step on a type of `model`.

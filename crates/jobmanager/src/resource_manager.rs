@@ -16,8 +16,8 @@ pub enum ResourceEvent {
     /// A new TaskManager, or one that starts anew under its old id.
     Register(TaskManagerInfo),
     Heartbeat { id: TaskManagerId, process: serde_json::Value },
-    /// It does not take connections any more.
-    Unreachable { id: TaskManagerId, reason: String },
+    /// `job` found that it does not take connections any more.
+    Unreachable { id: TaskManagerId, job: JobId, reason: String },
     /// `job` needs `slots` more than it holds. Replaces its earlier request.
     Request { job: JobId, slots: usize },
     /// The job gives back one slot.
@@ -115,7 +115,14 @@ impl ResourceManager {
                     known.process = process;
                 }
             }
-            ResourceEvent::Unreachable { id, reason } => self.lose(&id, reason, &mut actions),
+            ResourceEvent::Unreachable { id, job, reason } => {
+                if self.knows(&id) {
+                    self.lose(&id, reason, &mut actions);
+                } else {
+                    // Gone before: the job must have missed it.
+                    actions.push(ResourceAction::Lost { id, jobs: vec![job], reason });
+                }
+            }
             ResourceEvent::Request { job, slots } => self.enqueue(job, slots),
             ResourceEvent::ReleaseSlot { allocation } => self.pool.release(allocation),
             ResourceEvent::ReleaseJob { job } => {

@@ -4,6 +4,7 @@
 //! Called by every other crate; calls none of ours.
 //! See `docs/architecture.md` for the rooms and `docs/glossary.md` for the words.
 
+pub mod aggregate;
 pub mod clock;
 pub mod config;
 pub mod connector;

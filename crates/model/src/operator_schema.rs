@@ -58,7 +58,7 @@ pub fn time_index(schema: &Schema, name: &str) -> Result<usize> {
     }
 }
 
-fn refuse_changelog(input: &Schema, operator: &str) -> Result<()> {
+pub(crate) fn refuse_changelog(input: &Schema, operator: &str) -> Result<()> {
     if row_kind::is_changelog(input) {
         return Err(Error::user(format!(
             "{operator} takes rows that are only inserted, but its input is a changelog (updates \
@@ -242,12 +242,12 @@ fn with_row_kind(mut fields: Vec<FieldRef>) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn changelog(schema: &SchemaRef) -> SchemaRef {
+pub(crate) fn changelog(schema: &SchemaRef) -> SchemaRef {
     with_row_kind(schema.fields().iter().cloned().collect())
 }
 
 /// Refuses a schema that names a column twice.
-fn unique(fields: Vec<FieldRef>) -> Result<SchemaRef> {
+pub(crate) fn unique(fields: Vec<FieldRef>) -> Result<SchemaRef> {
     for (index, field) in fields.iter().enumerate() {
         if fields[..index].iter().any(|f| f.name() == field.name()) {
             return Err(Error::user(format!(

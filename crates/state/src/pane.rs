@@ -185,7 +185,7 @@ impl Pane {
     pub fn i64(&mut self, column: usize) -> &mut Vec<i64> {
         match &mut self.columns[column] {
             Column::I64(vector) => vector,
-            _ => self.wrong_type(column, "I64"),
+            _ => wrong_type(&self.shape, column, "I64"),
         }
     }
 
@@ -193,7 +193,7 @@ impl Pane {
     pub fn f64(&mut self, column: usize) -> &mut Vec<f64> {
         match &mut self.columns[column] {
             Column::F64(vector) => vector,
-            _ => self.wrong_type(column, "F64"),
+            _ => wrong_type(&self.shape, column, "F64"),
         }
     }
 
@@ -201,7 +201,7 @@ impl Pane {
     pub fn i128(&mut self, column: usize) -> &mut Vec<i128> {
         match &mut self.columns[column] {
             Column::I128(vector) => vector,
-            _ => self.wrong_type(column, "I128"),
+            _ => wrong_type(&self.shape, column, "I128"),
         }
     }
 
@@ -209,7 +209,7 @@ impl Pane {
     pub fn bytes(&mut self, column: usize) -> &mut Vec<Option<Box<[u8]>>> {
         match &mut self.columns[column] {
             Column::Bytes(vector) => vector,
-            _ => self.wrong_type(column, "Bytes"),
+            _ => wrong_type(&self.shape, column, "Bytes"),
         }
     }
 
@@ -217,15 +217,8 @@ impl Pane {
     pub fn counts(&mut self, column: usize) -> &mut Vec<Counts> {
         match &mut self.columns[column] {
             Column::Counts(vector) => vector,
-            _ => self.wrong_type(column, "Counts"),
+            _ => wrong_type(&self.shape, column, "Counts"),
         }
-    }
-
-    fn wrong_type(&self, column: usize, wanted: &str) -> ! {
-        panic!(
-            "column {column} of table {} is registered as {:?}, not {wanted}",
-            self.shape.name, self.shape.values[column]
-        )
     }
 
     /// Gives new slots their values.
@@ -297,4 +290,11 @@ impl Pane {
         }
         (self.heap.bytes_per_row * len as f64) as usize
     }
+}
+
+fn wrong_type(shape: &TableShape, column: usize, wanted: &str) -> ! {
+    panic!(
+        "column {column} of table {} is registered as {:?}, not {wanted}",
+        shape.name, shape.values[column]
+    )
 }

@@ -107,7 +107,7 @@ impl Pane {
     }
 
     /// Adds a cold row to memory, where it is not yet.
-    fn insert_cold(&mut self, cold_key: &[u8], mut value: &[u8]) -> Result<()> {
+    pub(crate) fn insert_cold(&mut self, cold_key: &[u8], mut value: &[u8]) -> Result<()> {
         let (hash, key) = split_cold_key(cold_key)?;
         let before = self.keys.len();
         let slot = self.keys.upsert_encoded(hash, key)?;

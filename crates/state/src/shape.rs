@@ -1,9 +1,8 @@
 //! What a table is: its name, key fields and value types, and how its keys are stored.
 //! Shared by the table and its panes; built by `store`.
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::kernels::arity::unary;
-use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type};
 use arrow::row::{RowConverter, SortField};
 use model::key_group::can_be_key;
@@ -45,6 +44,7 @@ impl TableShape {
         id: u16,
         key: &[Field],
         values: &[ValueType],
+        cold: Option<SharedCold>,
     ) -> Result<Self> {
         if let Some(bad) = key.iter().find(|field| !can_be_key(field.data_type())) {
             return Err(Error::user(format!(
@@ -72,7 +72,7 @@ impl TableShape {
             values: values.to_vec(),
             kind,
             converter,
-            cold: None,
+            cold,
         })
     }
 

@@ -17,71 +17,14 @@ use model::config::CheckpointConfig;
 use model::deployment::{CommittableBytes, SubtaskSnapshot};
 use model::{Attempt, CheckpointId, Error, ErrorKind};
 
+pub use crate::checkpoint::event::{CheckpointAction, CheckpointEvent, ManifestParts, Token};
+
 use crate::checkpoint::completed::CompletedCheckpoints;
 use crate::checkpoint::history::{
     CheckpointHistory, CheckpointKind, CheckpointRecord, CheckpointStatus, SubtaskRecord,
 };
 use crate::checkpoint::pending::{Pending, Phase};
 use crate::execution_graph::TaskKey;
-
-/// Names a request for a checkpoint whose outcome somebody waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Token(pub u64);
-
-/// What happened. Every event of a task names the attempt.
-#[derive(Debug)]
-pub enum CheckpointEvent {
-    /// An attempt is being deployed: these are its tasks; true for those of sources.
-    Deployed { attempt: Attempt, tasks: BTreeMap<TaskKey, bool> },
-    /// All its tasks run (or have finished): checkpoints may start.
-    Running { attempt: Attempt },
-    /// The attempt is over before its end: it failed or is canceled.
-    Stopped { cause: String },
-    Tick,
-    /// Somebody asks for a checkpoint now.
-    Manual { token: Token },
-    EnumeratorsReady { id: CheckpointId, enumerators: BTreeMap<String, Bytes> },
-    /// An enumerator or a task could not be asked, or a task declined.
-    Declined { attempt: Attempt, id: CheckpointId, error: Error },
-    Acknowledged { attempt: Attempt, id: CheckpointId, task: TaskKey, snapshot: SubtaskSnapshot },
-    /// The task reached its end, with what its sink had left.
-    TaskFinished { attempt: Attempt, task: TaskKey, snapshot: SubtaskSnapshot },
-    /// Every task has finished.
-    Finalize,
-    /// `Ok`: where the checkpoint lies.
-    ManifestWritten { id: CheckpointId, outcome: Result<String, Error> },
-    Committed { id: CheckpointId, outcome: Result<(), Error> },
-}
-
-/// What a manifest is made of, besides what the job master knows itself.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ManifestParts {
-    pub id: CheckpointId,
-    pub kind: CheckpointKind,
-    pub attempt: Attempt,
-    pub triggered_at_ms: i64,
-    pub snapshots: BTreeMap<TaskKey, SubtaskSnapshot>,
-    /// By source uid.
-    pub enumerators: BTreeMap<String, Bytes>,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum CheckpointAction {
-    SnapshotEnumerators { id: CheckpointId },
-    TriggerTasks { id: CheckpointId, triggered_at_ms: i64, tasks: Vec<TaskKey> },
-    /// Tell the tasks; let the source coordinators hand out splits again.
-    Abort { id: CheckpointId },
-    WriteManifest(Box<ManifestParts>),
-    Commit { id: CheckpointId },
-    NotifyComplete { id: CheckpointId },
-    Delete { ids: Vec<CheckpointId> },
-    /// Too many failed, or one whose outcome must be settled by a restart.
-    FailExecution { error: Error },
-    Answer { tokens: Vec<Token>, outcome: Result<CheckpointId, Error> },
-    /// The final checkpoint is committed: the job has finished.
-    Finalized,
-}
 
 #[derive(Debug)]
 struct Running {
@@ -106,6 +49,8 @@ pub struct CheckpointCoordinator {
     queued: Vec<Token>,
     finalize: bool,
     in_doubt: Option<CheckpointId>,
+    /// Checkpoints were aborted since the last clean-up.
+    leavings: bool,
     completed: CompletedCheckpoints,
     history: CheckpointHistory,
 }
@@ -125,6 +70,7 @@ impl CheckpointCoordinator {
             queued: Vec::new(),
             finalize: false,
             in_doubt: None,
+            leavings: false,
             completed,
             history: CheckpointHistory::default(),
         }
@@ -393,10 +339,10 @@ impl CheckpointCoordinator {
 
     /// Keeps the committables of a checkpoint that will not complete for the next one.
     fn carry(&mut self, id: CheckpointId, task: TaskKey, committables: Vec<CommittableBytes>) {
-        let completed = self.completed.latest();
+        let complete = self.completed.ids().any(|c| c == id);
         let Some(current) = &mut self.attempt else { return };
         let known = current.tasks.contains_key(&task) && id >= current.first_id && id < self.next_id;
-        if known && completed.is_none_or(|c| c != id) && !committables.is_empty() {
+        if known && !complete && !committables.is_empty() {
             current.carried.entry(task).or_default().entry(id).or_insert(committables);
         }
     }
@@ -439,7 +385,7 @@ impl CheckpointCoordinator {
     }
 
     fn complete_if_ready(&mut self, now_ms: i64, out: &mut Actions) {
-        let (Some(pending), Some(current)) = (&mut self.pending, &self.attempt) else { return };
+        let (Some(pending), Some(current)) = (&mut self.pending, &mut self.attempt) else { return };
         if !pending.is_complete() {
             return;
         }
@@ -452,10 +398,9 @@ impl CheckpointCoordinator {
                 pending.snapshots.get(task).cloned()
             };
             let mut snapshot = own.unwrap_or_default();
-            if let Some(earlier) = current.carried.get(task) {
-                let earlier = earlier.range(..pending.id).flat_map(|(_, c)| c.iter().cloned());
+            if let Some(earlier) = current.carried.remove(task) {
                 let own = std::mem::take(&mut snapshot.committables);
-                snapshot.committables = earlier.chain(own).collect();
+                snapshot.committables = earlier.into_values().flatten().chain(own).collect();
             }
             snapshots.insert(*task, snapshot);
         }
@@ -526,9 +471,6 @@ impl CheckpointCoordinator {
                     snapshot.committables.clear();
                 }
             }
-            for carried in current.carried.values_mut() {
-                *carried = carried.split_off(&id);
-            }
             out.push(CheckpointAction::NotifyComplete { id });
         }
         self.pending = None;
@@ -536,10 +478,7 @@ impl CheckpointCoordinator {
         if let Some(record) = self.history.get_mut(id) {
             record.committed_at_ms = Some(now_ms);
         }
-        let ids = self.completed.take_subsumed();
-        if !ids.is_empty() {
-            out.push(CheckpointAction::Delete { ids });
-        }
+        self.retire(id, out);
         if !tokens.is_empty() {
             out.push(CheckpointAction::Answer { tokens, outcome: Ok(id) });
         }
@@ -552,6 +491,17 @@ impl CheckpointCoordinator {
             self.begin_final(now_ms, out);
         } else {
             self.tick(now_ms, out);
+        }
+    }
+
+    /// What `id` makes superfluous: older checkpoints, and leavings of aborted ones.
+    fn retire(&mut self, id: CheckpointId, out: &mut Actions) {
+        let ids = self.completed.take_subsumed();
+        if std::mem::take(&mut self.leavings) {
+            let keep = self.completed.ids().collect();
+            out.push(CheckpointAction::CleanOrphans { keep, below: id });
+        } else if !ids.is_empty() {
+            out.push(CheckpointAction::Delete { ids });
         }
     }
 
@@ -601,6 +551,7 @@ impl CheckpointCoordinator {
     /// Drops the pending checkpoint, but not what its sinks had prepared.
     fn abort(&mut self, now_ms: i64, kind: ErrorKind, cause: &str, out: &mut Actions) {
         let Some(pending) = self.pending.take() else { return };
+        self.leavings = true;
         for (task, snapshot) in pending.snapshots {
             self.carry(pending.id, task, snapshot.committables);
         }

@@ -4,6 +4,7 @@
 
 pub mod completed;
 pub mod coordinator;
+pub mod event;
 pub mod history;
 pub mod pending;
 pub mod store;

@@ -1,0 +1,68 @@
+//! The long-running roles: `jobmanager`, `taskmanager`, `local up`. Each prints the
+//! addresses it bound, one `name address` a line, and then runs until interrupted.
+
+use std::sync::Arc;
+
+use jobmanager::JobManagerOptions;
+use model::SystemClock;
+use taskmanager::TaskManagerOptions;
+
+use super::{interrupted, processors};
+use crate::arguments::{JobManagerArguments, LocalUpArguments, TaskManagerArguments};
+use crate::composition;
+use crate::exit::{Exit, Failure};
+use crate::local::{LocalCluster, LocalOptions};
+use crate::settings::Settings;
+
+pub const DEFAULT_HTTP: &str = "127.0.0.1:8081";
+pub const DEFAULT_RPC: &str = "127.0.0.1:6123";
+
+pub async fn job_manager(arguments: JobManagerArguments, settings: &Settings) -> Result<Exit, Failure> {
+    let options = JobManagerOptions {
+        http_addr: settings.address("http-addr", arguments.http_addr.as_deref(), DEFAULT_HTTP)?,
+        rpc_addr: settings.address("rpc-addr", arguments.rpc_addr.as_deref(), DEFAULT_RPC)?,
+        storage: settings.storage(arguments.storage.as_deref()),
+        ..JobManagerOptions::new(Arc::new(SystemClock))
+    };
+    let running = jobmanager::start(options, composition::job_manager_parts()).await?;
+    println!("http-addr {}", running.http_addr());
+    println!("rpc-addr {}", running.rpc_addr());
+    interrupted().await;
+    running.shutdown().await;
+    Ok(Exit::Ok)
+}
+
+pub async fn task_manager(arguments: TaskManagerArguments, settings: &Settings) -> Result<Exit, Failure> {
+    let state_dir = settings.state_dir(arguments.state_dir.as_deref());
+    let options = TaskManagerOptions {
+        jobmanager: settings
+            .text("jobmanager", arguments.jobmanager.as_deref())
+            .unwrap_or_else(|| DEFAULT_RPC.to_owned()),
+        rpc_addr: settings.address("rpc-addr", arguments.rpc_addr.as_deref(), "127.0.0.1:0")?,
+        slots: settings.slots(arguments.slots, processors())?,
+        ..TaskManagerOptions::new(Arc::new(SystemClock))
+    };
+    let running = taskmanager::start(options, composition::task_manager_parts(state_dir)).await?;
+    println!("id {}", running.id());
+    println!("rpc-addr {}", running.rpc_addr());
+    interrupted().await;
+    running.shutdown().await;
+    Ok(Exit::Ok)
+}
+
+pub async fn local_up(arguments: LocalUpArguments, settings: &Settings) -> Result<Exit, Failure> {
+    let cluster = LocalCluster::start(LocalOptions {
+        http_addr: settings.address("http-addr", arguments.http_addr.as_deref(), DEFAULT_HTTP)?,
+        rpc_addr: settings.address("rpc-addr", arguments.rpc_addr.as_deref(), DEFAULT_RPC)?,
+        slots: settings.slots(arguments.slots, processors())?,
+        storage: settings.storage(arguments.storage.as_deref()),
+        state_dir: settings.state_dir(None),
+    })
+    .await?;
+    println!("http-addr {}", cluster.job_manager.http_addr());
+    println!("rpc-addr {}", cluster.job_manager.rpc_addr());
+    eprintln!("submit a job with: streamctl submit JOB.yaml --server {}", cluster.url());
+    interrupted().await;
+    cluster.shutdown().await;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,96 @@
+//! Commands that work offline, on files: `validate`, `plan`, `schema`, `checkpoint verify`.
+
+use serde_json::json;
+
+use crate::arguments::{FileArguments, Format, PlanArguments, PlanFormat};
+use crate::composition::{self, JobFilePlanner, read_job_file};
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// Plans a file, with its diagnostics as the failure.
+pub fn planned(path: &std::path::Path) -> Result<(String, jobfile::Planned), Failure> {
+    let (name, text) = read_job_file(path)?;
+    match JobFilePlanner::new().plan_file(&name, &text) {
+        Ok(planned) => Ok((text, planned)),
+        Err(diagnostics) => Err(Failure::rendered(Exit::Config, diagnostics.to_string())),
+    }
+}
+
+pub fn validate(arguments: &FileArguments) -> Result<Exit, Failure> {
+    let (name, text) = read_job_file(&arguments.job)?;
+    match JobFilePlanner::new().plan_file(&name, &text) {
+        Ok(planned) => {
+            for warning in &planned.warnings {
+                eprintln!("{warning}");
+            }
+            let graph = &planned.graph;
+            let value = json!({
+                "valid": true,
+                "name": graph.name,
+                "vertices": graph.vertices.len(),
+                "slots": graph.slots_needed(),
+                "warnings": planned.warnings.len(),
+            });
+            output::print(arguments.output, &value, |_| {
+                format!(
+                    "{name} is valid: job `{}`, {} vertices, {} slots, {} warnings",
+                    graph.name,
+                    graph.vertices.len(),
+                    graph.slots_needed(),
+                    planned.warnings.len()
+                )
+            });
+            Ok(Exit::Ok)
+        }
+        Err(diagnostics) if arguments.output == Format::Table => {
+            Err(Failure::rendered(Exit::Config, diagnostics.to_string()))
+        }
+        Err(diagnostics) => {
+            let value = json!({"valid": false, "diagnostics": diagnostics.to_json()});
+            output::print(arguments.output, &value, |_| String::new());
+            Ok(Exit::Config)
+        }
+    }
+}
+
+pub fn plan(arguments: &PlanArguments) -> Result<Exit, Failure> {
+    let (_, planned) = planned(&arguments.job)?;
+    for warning in &planned.warnings {
+        eprintln!("{warning}");
+    }
+    match arguments.output {
+        PlanFormat::Text => println!("{}", jobfile::explain::text(&planned.graph).trim_end()),
+        PlanFormat::Dot => println!("{}", jobfile::explain::dot(&planned.graph).trim_end()),
+        PlanFormat::Json => {
+            let value = jobfile::explain::json(&planned.graph);
+            println!("{}", serde_json::to_string_pretty(&value).unwrap_or_default());
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+pub fn schema() -> Result<Exit, Failure> {
+    let schema = jobfile::json_schema(&*composition::connectors());
+    println!("{}", serde_json::to_string_pretty(&schema).unwrap_or_default());
+    Ok(Exit::Ok)
+}
+
+pub async fn verify_checkpoint(uri: &str, format: Format) -> Result<Exit, Failure> {
+    let report = checkpoint::CheckpointStorage::verify(uri).await?;
+    let value = serde_json::to_value(&report)
+        .map_err(|e| Failure::new(Exit::Failed, format!("cannot print the report: {e}")))?;
+    let bad = report.objects.iter().filter(|o| o.problem.is_some()).count();
+    output::print(format, &value, |_| {
+        let rows = report
+            .objects
+            .iter()
+            .map(|o| {
+                let verdict = o.problem.clone().unwrap_or_else(|| "ok".to_owned());
+                vec![o.path.clone(), o.length.to_string(), verdict]
+            })
+            .collect();
+        let summary = format!("{} objects, {bad} bad", report.objects.len());
+        format!("{}\n{summary}", output::table(&["object", "bytes", "verdict"], rows))
+    });
+    Ok(if bad == 0 { Exit::Ok } else { Exit::Failed })
+}

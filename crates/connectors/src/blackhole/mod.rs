@@ -1,0 +1,160 @@
+//! The blackhole sink: drops every row, and can measure how late rows arrive. Known only
+//! to the registry in `lib.rs`.
+
+mod histogram;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use model::arrow::array::{Array, AsArray, RecordBatch};
+use model::arrow::datatypes::{DataType, Int64Type};
+use model::connector::{ConnectorInfo, OptionError, Role, SinkSpec};
+use model::sink::{Committable, Sink, SinkWriter, WriterContext};
+use model::{CheckpointId, Clock, Error, Result};
+use serde_json::json;
+
+use self::histogram::Histogram;
+use crate::options::{Options, WithHelp};
+
+/// Describes the sink.
+pub fn info() -> ConnectorInfo {
+    ConnectorInfo {
+        name: "blackhole",
+        role: Role::Sink,
+        summary: "Drops every row; for measuring.",
+        options: json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "latencyColumn": { "type": "string",
+                    "description": "BIGINT column with a time in microseconds since the epoch; how long ago that was on arrival is the latency reported." },
+            }
+        }),
+    }
+}
+
+/// Checks the options. No I/O.
+pub fn sink(spec: &SinkSpec) -> Result<Arc<dyn Sink>, OptionError> {
+    let options = Options::of_node(&spec.options, &["latencyColumn"])?;
+    let column = options.string("latencyColumn")?;
+    let Some(name) = column else { return Ok(Arc::new(BlackholeSink { latency: None })) };
+    match spec.schema.column_with_name(name) {
+        Some((index, field)) if *field.data_type() == DataType::Int64 => {
+            Ok(Arc::new(BlackholeSink { latency: Some(index) }))
+        }
+        Some((_, field)) => Err(options.error(
+            "latencyColumn",
+            format!("column `{name}` is {}, expected BIGINT", field.data_type()),
+        )),
+        None => {
+            let names: Vec<_> = spec.schema.fields().iter().map(|f| f.name().as_str()).collect();
+            Err(options
+                .error("latencyColumn", format!("there is no column `{name}`"))
+                .with_help(format!("columns: {}", names.join(", "))))
+        }
+    }
+}
+
+struct BlackholeSink {
+    latency: Option<usize>,
+}
+
+impl Sink for BlackholeSink {
+    fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>> {
+        let latency = self.latency.map(|column| (column, Histogram::default()));
+        Ok(Box::new(BlackholeWriter { latency, clock: context.clock }))
+    }
+
+    fn accepts_changelog(&self) -> bool {
+        true
+    }
+}
+
+struct BlackholeWriter {
+    latency: Option<(usize, Histogram)>,
+    clock: Arc<dyn Clock>,
+}
+
+impl BlackholeWriter {
+    fn measure(&mut self, batch: &RecordBatch) -> Result<()> {
+        let Some((column, histogram)) = &mut self.latency else { return Ok(()) };
+        let times = batch.column(*column).as_primitive_opt::<Int64Type>().ok_or_else(|| {
+            Error::internal("the latency column of a batch is not BIGINT as its schema says")
+        })?;
+        let now = self.clock.now_us();
+        if times.null_count() == 0 {
+            for time in times.values() {
+                histogram.record(now.saturating_sub(*time));
+            }
+        } else {
+            times.iter().flatten().for_each(|time| histogram.record(now.saturating_sub(time)));
+        }
+        Ok(())
+    }
+}
+
+impl SinkWriter for BlackholeWriter {
+    fn write(&mut self, batch: RecordBatch) -> BoxFuture<'_, Result<()>> {
+        let measured = self.measure(&batch);
+        Box::pin(async move { measured })
+    }
+
+    fn prepare_commit(
+        &mut self,
+        _id: Option<CheckpointId>,
+    ) -> Result<BoxFuture<'static, Result<Vec<Committable>>>> {
+        Ok(Box::pin(async { Ok(Vec::new()) }))
+    }
+
+    fn latency_us(&self) -> Option<[u64; 3]> {
+        self.latency.as_ref().and_then(|(_, histogram)| histogram.summary())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::arrow::array::Int64Array;
+    use model::arrow::datatypes::{Field, Schema};
+    use model::{Attempt, ExecutionAttemptId, JobId, ManualClock, SubtaskIndex, VertexId};
+
+    use super::*;
+
+    fn spec(options: serde_json::Value) -> SinkSpec {
+        let schema = Schema::new(vec![
+            Field::new("due", DataType::Int64, true),
+            Field::new("s", DataType::Utf8, true),
+        ]);
+        SinkSpec { connector: "blackhole".to_owned(), options, schema: Arc::new(schema) }
+    }
+
+    #[tokio::test]
+    async fn measures_latency() {
+        let sink = sink(&spec(json!({ "latencyColumn": "due" }))).unwrap();
+        let attempt = ExecutionAttemptId {
+            job: JobId(1),
+            vertex: VertexId(1),
+            subtask: SubtaskIndex(0),
+            attempt: Attempt(1),
+        };
+        let clock = Arc::new(ManualClock::at(1000));
+        let context =
+            WriterContext { attempt, name: "b".into(), uid: "b".into(), parallelism: 1, clock };
+        let mut writer = sink.writer(context).unwrap();
+        assert_eq!(writer.latency_us(), None);
+        let due = Int64Array::from(vec![Some(1_000_000), Some(999_000), None, Some(900_000)]);
+        let schema = Arc::new(Schema::new(vec![Field::new("due", DataType::Int64, true)]));
+        let batch = RecordBatch::try_new(schema, vec![Arc::new(due)]).unwrap();
+        writer.write(batch).await.unwrap();
+        let [p50, _, max] = writer.latency_us().unwrap();
+        assert!((970..=1030).contains(&p50), "{p50}");
+        assert_eq!(max, 100_000);
+    }
+
+    #[test]
+    fn the_column_must_be_a_bigint() {
+        let error = sink(&spec(json!({ "latencyColumn": "s" }))).err().unwrap();
+        assert!(error.message.contains("expected BIGINT"));
+        let error = sink(&spec(json!({ "latencyColumn": "x" }))).err().unwrap();
+        assert_eq!(error.help.as_deref(), Some("columns: due, s"));
+    }
+}

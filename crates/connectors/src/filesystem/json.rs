@@ -1,0 +1,114 @@
+//! JSON lines: one object a line. Decoding by `text.rs`, encoding by `encoder.rs`.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use model::arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use model::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use model::arrow::error::ArrowError;
+use model::arrow::json::reader::Decoder;
+use model::arrow::json::writer::LineDelimited;
+use model::arrow::json::{ReaderBuilder, WriterBuilder};
+use model::{Error, Result};
+
+use super::options::JsonFormat;
+use super::records::BLOCK_RECORDS;
+use super::timestamps;
+
+/// Whether the JSON reader knows the column's type.
+pub(super) fn is_readable(field: &Field) -> bool {
+    let schema = Schema::new(vec![field.clone()]);
+    ReaderBuilder::new(Arc::new(schema)).build_decoder().is_ok()
+}
+
+/// Decodes blocks of lines into the declared columns. Fields that are not declared are
+/// passed over; numbers and booleans may stand in for text.
+pub(super) struct JsonDecoder {
+    schema: SchemaRef,
+    /// As `schema`, but with text where timestamps are parsed by us.
+    decoded: SchemaRef,
+    pattern: Option<String>,
+    decoder: Option<Decoder>,
+}
+
+impl JsonDecoder {
+    pub(super) fn new(schema: SchemaRef, format: &JsonFormat) -> Self {
+        let fields: Vec<_> = schema
+            .fields()
+            .iter()
+            .map(|f| match f.data_type() {
+                DataType::Timestamp(unit, _)
+                    if *unit != TimeUnit::Millisecond || format.timestamp_format.is_some() =>
+                {
+                    Arc::new(f.as_ref().clone().with_data_type(DataType::Utf8))
+                }
+                _ => Arc::clone(f),
+            })
+            .collect();
+        let decoded = Arc::new(Schema::new(fields));
+        Self { schema, decoded, pattern: format.timestamp_format.clone(), decoder: None }
+    }
+
+    /// The rows of whole lines; `None` when they are all blank. At most `records` of them:
+    /// the decoder for whole blocks is kept, others are made to size.
+    pub(super) fn decode(
+        &mut self,
+        block: &[u8],
+        records: usize,
+    ) -> Result<Option<RecordBatch>, ArrowError> {
+        let kept = if records == BLOCK_RECORDS { self.decoder.take() } else { None };
+        let mut decoder = match kept {
+            Some(decoder) => decoder,
+            None => ReaderBuilder::new(Arc::clone(&self.decoded))
+                .with_batch_size(records + 1)
+                .with_coerce_primitive(true)
+                .build_decoder()?,
+        };
+        let consumed = decoder.decode(block)?;
+        if block[consumed..].iter().any(|b| !b.is_ascii_whitespace()) {
+            return Err(ArrowError::JsonError("more than one object in a line".to_owned()));
+        }
+        let batch = decoder.flush()?;
+        // Kept only after success: a failed decoder is left in the middle of a record.
+        if records == BLOCK_RECORDS {
+            self.decoder = Some(decoder);
+        }
+        batch.map(|b| self.convert(b)).transpose()
+    }
+
+    fn convert(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+        if Arc::ptr_eq(&self.schema, &self.decoded) || self.schema == self.decoded {
+            return batch.with_schema(Arc::clone(&self.schema));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let columns: Result<Vec<ArrayRef>, ArrowError> = batch
+            .columns()
+            .iter()
+            .zip(self.schema.fields())
+            .map(|(column, field)| match column.data_type() == field.data_type() {
+                true => Ok(Arc::clone(column)),
+                false => timestamps::parse_column(
+                    column.as_string(),
+                    field.data_type(),
+                    self.pattern.as_deref(),
+                ),
+            })
+            .collect();
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns?, &options)
+    }
+}
+
+/// Appends the rows of `batch` to `out`, one object a line, nulls spelt out.
+pub(super) fn encode(batch: &RecordBatch, format: &JsonFormat, out: impl Write) -> Result<()> {
+    let mut builder = WriterBuilder::new().with_explicit_nulls(true);
+    if let Some(pattern) = &format.timestamp_format {
+        builder = builder
+            .with_timestamp_format(pattern.clone())
+            .with_timestamp_tz_format(pattern.clone());
+    }
+    let mut writer = builder.build::<_, LineDelimited>(out);
+    writer
+        .write(batch)
+        .and_then(|()| writer.finish())
+        .map_err(|e| Error::user("the rows cannot be written as JSON").caused_by(e))
+}

@@ -1,0 +1,136 @@
+//! Files as source and sink: csv, json lines and parquet, local or on S3. Known only to the
+//! registry in `lib.rs`.
+//!
+//! Reading: `splits.rs` (enumerator) lists files (`listing.rs`) and cuts them into splits;
+//! `reader.rs` reads them through `text.rs` (over `chunks.rs`, `records.rs`, `csv.rs`,
+//! `json.rs`) or `parquet.rs`. Writing: `writer.rs` fills files (`rolling.rs`,
+//! `encoder.rs`) in a hidden staging directory; `committer.rs` moves them to their final
+//! names after the checkpoint.
+
+mod chunks;
+mod committer;
+mod compression;
+mod csv;
+mod encoder;
+mod json;
+mod listing;
+mod options;
+mod parquet;
+mod reader;
+mod records;
+mod rolling;
+mod splits;
+mod text;
+mod timestamps;
+mod writer;
+
+use std::sync::Arc;
+
+use model::arrow::datatypes::{Schema, SchemaRef};
+use model::connector::{ConnectorInfo, OptionError, SinkSpec, SourceSpec};
+use model::sink::{Committer, Sink, SinkWriter, WriterContext};
+use model::source::{ReaderContext, Source, SourceReader, SplitEnumerator};
+use model::{Result, row_kind};
+
+use self::committer::FilesystemCommitter;
+use self::listing::Location;
+use self::options::{SinkOptions, SourceOptions};
+use self::reader::{FileReader, ReadPlan};
+use self::splits::FileEnumerator;
+use self::writer::FilesystemWriter;
+
+/// Describes the source.
+pub fn source_info() -> ConnectorInfo {
+    options::source_info()
+}
+
+/// Describes the sink.
+pub fn sink_info() -> ConnectorInfo {
+    options::sink_info()
+}
+
+/// Checks the options of a source. No I/O.
+pub fn source(spec: &SourceSpec) -> Result<Arc<dyn Source>, OptionError> {
+    let declared = crate::options::declared_schema(spec)?;
+    let options = SourceOptions::parse(&spec.options, &declared)?;
+    let projected = crate::options::project(&declared, spec.projection.as_deref())?;
+    Ok(Arc::new(FilesystemSource { options, declared, projected }))
+}
+
+/// Checks the options of a sink. No I/O.
+pub fn sink(spec: &SinkSpec) -> Result<Arc<dyn Sink>, OptionError> {
+    let options = SinkOptions::parse(&spec.options, &spec.schema)?;
+    let identity = committer::identity(spec);
+    Ok(Arc::new(FilesystemSink { options, schema: Arc::clone(&spec.schema), identity }))
+}
+
+struct FilesystemSource {
+    options: SourceOptions,
+    declared: SchemaRef,
+    projected: SchemaRef,
+}
+
+impl Source for FilesystemSource {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.projected)
+    }
+
+    fn is_bounded(&self) -> bool {
+        self.options.watch_ms.is_none()
+    }
+
+    fn enumerator(
+        &self,
+        parallelism: u32,
+        restored: Option<&[u8]>,
+    ) -> Result<Box<dyn SplitEnumerator>> {
+        Ok(Box::new(FileEnumerator::new(self.options.clone(), parallelism, restored)?))
+    }
+
+    fn reader(&self, context: ReaderContext) -> Result<Box<dyn SourceReader>> {
+        let plan = ReadPlan {
+            options: self.options.clone(),
+            location: Location::open(&self.options.path)?,
+            declared: Arc::clone(&self.declared),
+            projected: Arc::clone(&self.projected),
+        };
+        Ok(Box::new(FileReader::new(Arc::new(plan), context.clock)))
+    }
+}
+
+struct FilesystemSink {
+    options: SinkOptions,
+    schema: SchemaRef,
+    /// Tells this sink's staged files from those of other sinks in the same directory.
+    identity: String,
+}
+
+impl Sink for FilesystemSink {
+    fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>> {
+        let schema = Arc::clone(&self.schema);
+        let identity = &self.identity;
+        Ok(Box::new(FilesystemWriter::new(self.options.clone(), schema, identity, context)?))
+    }
+
+    fn committer(&self) -> Option<Box<dyn Committer>> {
+        let committer = FilesystemCommitter::new(&self.options.path, &self.identity);
+        Some(Box::new(committer))
+    }
+
+    fn accepts_changelog(&self) -> bool {
+        self.options.changelog
+    }
+}
+
+/// The schema of what is written: with `op` in front instead of the row kind at the end.
+fn written_schema(schema: &SchemaRef, changelog: bool) -> SchemaRef {
+    if !changelog {
+        return Arc::clone(schema);
+    }
+    let kept = schema.fields().iter().filter(|f| f.name() != row_kind::COLUMN).cloned();
+    let op = model::arrow::datatypes::Field::new("op", model::arrow::datatypes::DataType::Utf8, false);
+    Arc::new(Schema::new(std::iter::once(Arc::new(op)).chain(kept).collect::<Vec<_>>()))
+}
+
+#[cfg(test)]
+mod tests;

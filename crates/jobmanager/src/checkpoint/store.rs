@@ -1,0 +1,63 @@
+//! Where manifests go, behind a trait, so that a job's life can be run without an object
+//! store. The real one is [`CheckpointStorage`]. Called by `job_master` only.
+
+use std::collections::BTreeSet;
+
+use ::checkpoint::{CheckpointStorage, Manifest};
+use async_trait::async_trait;
+use model::{CheckpointId, JobId, Result};
+
+/// Manifests of all jobs.
+#[async_trait]
+pub trait CheckpointStore: Send + Sync {
+    /// URI of the root: what task managers are told.
+    fn uri(&self) -> String;
+    /// Makes the checkpoint complete; returns where it lies. External: nobody knows
+    /// whether it is complete until [`Self::find`] has been answered.
+    async fn commit(&self, manifest: &Manifest) -> Result<String>;
+    /// `None`: the checkpoint is not complete.
+    async fn find(&self, job: JobId, id: CheckpointId) -> Result<Option<Manifest>>;
+    /// A checkpoint named by a user, perhaps in another storage.
+    async fn load_uri(&self, uri: &str) -> Result<Manifest>;
+    /// Idempotent.
+    async fn delete(&self, job: JobId, id: CheckpointId) -> Result<()>;
+    /// Removes every checkpoint of the job below `below` that is not in `keep`, complete or not.
+    async fn clean_orphans(
+        &self,
+        job: JobId,
+        keep: &BTreeSet<CheckpointId>,
+        below: CheckpointId,
+    ) -> Result<()>;
+}
+
+#[async_trait]
+impl CheckpointStore for CheckpointStorage {
+    fn uri(&self) -> String {
+        Self::uri(self).to_owned()
+    }
+
+    async fn commit(&self, manifest: &Manifest) -> Result<String> {
+        Ok(Self::commit(self, manifest).await?.uri)
+    }
+
+    async fn find(&self, job: JobId, id: CheckpointId) -> Result<Option<Manifest>> {
+        Self::find(self, job, id).await
+    }
+
+    async fn load_uri(&self, uri: &str) -> Result<Manifest> {
+        Ok(Self::load_uri(uri).await?.1)
+    }
+
+    async fn delete(&self, job: JobId, id: CheckpointId) -> Result<()> {
+        Self::delete(self, job, id).await
+    }
+
+    async fn clean_orphans(
+        &self,
+        job: JobId,
+        keep: &BTreeSet<CheckpointId>,
+        below: CheckpointId,
+    ) -> Result<()> {
+        Self::clean_orphans(self, job, keep, below).await.map(|_| ())
+    }
+}

@@ -1,0 +1,3 @@
+//! What outlives a job manager.
+
+pub mod job_store;

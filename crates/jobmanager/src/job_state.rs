@@ -1,0 +1,552 @@
+//! The life of one job as a pure state machine: what happened goes in, what is to be done
+//! comes out. Joins execution graph, failover and checkpoint coordinator.
+//! Driven by `job_master`, which has the channels and the clock.
+//!
+//! ```text
+//! Starting -> Deployed -> Finalizing -> Ended
+//!    ^           |             |
+//!    |           v             |
+//!  Backoff <- Draining <-------+     (Draining also ends in FAILED or CANCELED)
+//! ```
+
+use std::collections::BTreeMap;
+
+use model::deployment::SubtaskSnapshot;
+use model::execution_state::{ExecutionState, JobStatus};
+use model::job_graph::JobGraph;
+use model::{
+    AllocationId, Attempt, CheckpointId, Error, ErrorKind, ExecutionAttemptId, JobId, Result,
+    TaskManagerId,
+};
+
+use crate::checkpoint::{CheckpointAction, CheckpointCoordinator, CheckpointEvent};
+use crate::execution_graph::{ExecutionGraph, TaskKey};
+use crate::failover::{Decision, Failover};
+use crate::slot_pool::Slot;
+
+/// How long canceled tasks may take to say so before a restart goes on without them: their
+/// attempt number keeps them out.
+pub const CANCEL_TIMEOUT_MS: i64 = 5_000;
+/// A task that its TaskManager leaves out of so many heartbeats in a row is gone.
+pub const MISSED_REPORTS: u32 = 10;
+
+/// What happened.
+#[derive(Debug)]
+pub enum JobEvent {
+    Start,
+    SlotsGranted(Vec<Slot>),
+    SlotsWaiting { needed: usize, free: usize },
+    /// Manifest loaded, its committables visible, enumerators ready (or not). `settled` is the
+    /// checkpoint in doubt, if it was found, with its place.
+    Prepared {
+        attempt: Attempt,
+        outcome: Result<()>,
+        settled: Option<(CheckpointId, String)>,
+    },
+    /// A task manager reports; already checked with [`JobState::check`].
+    TaskState { task: TaskKey, state: ExecutionState, error: Option<Error>, last: SubtaskSnapshot },
+    /// A task could not be handed over, or its source coordinator failed.
+    TaskLost { attempt: Attempt, task: Option<TaskKey>, error: Error },
+    TaskManagerLost { id: TaskManagerId, reason: String },
+    /// What a TaskManager says it runs.
+    Report { id: TaskManagerId, tasks: Vec<ExecutionAttemptId> },
+    Checkpoint(CheckpointEvent),
+    Cancel,
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum JobAction {
+    /// So many more than the job holds; 0 withdraws the request.
+    RequestSlots(usize),
+    ReleaseSlot(AllocationId),
+    /// Get ready to start `attempt` from `latest`; first find out about `in_doubt`.
+    Prepare { attempt: Attempt, latest: Option<CheckpointId>, in_doubt: Option<CheckpointId> },
+    Deploy,
+    /// Ends the deployment under way and the source coordinators, then cancels these.
+    Cancel(Vec<(Slot, ExecutionAttemptId)>),
+    Checkpoint(CheckpointAction),
+    Ended(JobStatus),
+}
+
+/// What follows when every task is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Restart { at_ms: i64 },
+    End(JobStatus),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting { prepared: bool },
+    Deployed,
+    Draining { until_ms: i64, next: Next },
+    Backoff { until_ms: i64 },
+    Finalizing,
+    Ended,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct JobState {
+    slots_needed: usize,
+    slots: Vec<Option<Slot>>,
+    graph: ExecutionGraph,
+    failover: Failover,
+    checkpoints: CheckpointCoordinator,
+    phase: Phase,
+    status: JobStatus,
+    status_since: Vec<(JobStatus, i64)>,
+    message: Option<String>,
+    failure: Option<String>,
+}
+
+type Actions = Vec<JobAction>;
+
+impl JobState {
+    pub fn new(job: JobId, graph: &JobGraph, now_ms: i64) -> Self {
+        let slots_needed = graph.slots_needed() as usize;
+        Self {
+            slots_needed,
+            slots: vec![None; slots_needed],
+            graph: ExecutionGraph::new(job, graph, now_ms),
+            failover: Failover::new(graph.restart.clone()),
+            checkpoints: CheckpointCoordinator::new(graph.checkpoint.clone()),
+            phase: Phase::Starting { prepared: false },
+            status: JobStatus::Created,
+            status_since: vec![(JobStatus::Created, now_ms)],
+            message: None,
+            failure: None,
+        }
+    }
+
+    pub fn status(&self) -> JobStatus {
+        self.status
+    }
+    /// Every status the job entered with the time of its last entry, in order of first entry.
+    pub fn status_since(&self) -> &[(JobStatus, i64)] {
+        &self.status_since
+    }
+    /// What it waits for, if anything.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+    /// Root cause of the last failure.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+    pub fn graph(&self) -> &ExecutionGraph {
+        &self.graph
+    }
+    pub fn restarts(&self) -> u32 {
+        self.failover.restarts()
+    }
+    pub fn checkpoints(&self) -> &CheckpointCoordinator {
+        &self.checkpoints
+    }
+    /// (needed, held).
+    pub fn slots(&self) -> (usize, usize) {
+        (self.slots_needed, self.slots.iter().flatten().count())
+    }
+    /// The slots, when there are enough.
+    pub fn all_slots(&self) -> Option<Vec<Slot>> {
+        self.slots.iter().cloned().collect()
+    }
+    /// The job starts from this checkpoint; its ids go on from there.
+    pub fn starts_from(&mut self, id: CheckpointId) {
+        self.checkpoints.starts_from(id);
+    }
+    /// Fences: the task, if `id` is of the present attempt and on that TaskManager.
+    pub fn check(&self, id: &ExecutionAttemptId, tm: Option<&TaskManagerId>) -> Result<TaskKey> {
+        self.graph.check(id, tm)
+    }
+    /// Tasks that may run now, with their TaskManager.
+    pub fn expected(&self) -> BTreeMap<ExecutionAttemptId, TaskManagerId> {
+        let deployed = self.graph.tasks().filter(|(_, _, e)| {
+            !e.state.is_terminal()
+                && !matches!(e.state, ExecutionState::Created | ExecutionState::Canceling)
+        });
+        deployed
+            .filter_map(|(key, _, e)| {
+                Some((self.graph.attempt_id(key), e.slot.as_ref()?.task_manager.clone()))
+            })
+            .collect()
+    }
+
+    /// When [`JobEvent::Tick`] is wanted.
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        let phase = match self.phase {
+            Phase::Draining { until_ms, .. } | Phase::Backoff { until_ms } => Some(until_ms),
+            Phase::Ended => return None,
+            _ => None,
+        };
+        phase.into_iter().chain(self.checkpoints.next_deadline_ms()).min()
+    }
+
+    pub fn on_event(&mut self, now_ms: i64, event: JobEvent) -> Actions {
+        let mut out = Actions::new();
+        if self.phase == Phase::Ended {
+            return out;
+        }
+        match event {
+            JobEvent::Start => self.start(&mut out),
+            JobEvent::SlotsGranted(slots) => self.slots_granted(now_ms, slots, &mut out),
+            JobEvent::SlotsWaiting { needed, free } => {
+                self.message = Some(format!(
+                    "waiting for {needed} more slots, {free} are free; start a TaskManager with \
+                     more slots or lower the parallelism"
+                ));
+            }
+            JobEvent::Prepared { attempt, outcome, settled } => {
+                self.prepared(now_ms, attempt, outcome, settled, &mut out);
+            }
+            JobEvent::TaskState { task, state, error, last } => {
+                self.task_state(now_ms, task, state, (error, last), &mut out);
+            }
+            JobEvent::TaskLost { attempt, task, error } => {
+                if attempt == self.graph.attempt() {
+                    if let Some(task) = task {
+                        self.end_task(now_ms, task, ExecutionState::Failed);
+                    }
+                    self.on_failure(now_ms, task, &error, &mut out);
+                }
+            }
+            JobEvent::TaskManagerLost { id, reason } => {
+                self.task_manager_lost(now_ms, &id, &reason, &mut out);
+            }
+            JobEvent::Report { id, tasks } => self.report(now_ms, &id, &tasks, &mut out),
+            JobEvent::Checkpoint(event) => self.checkpoint(now_ms, event, &mut out),
+            JobEvent::Cancel => self.cancel(now_ms, &mut out),
+            JobEvent::Tick => self.checkpoint(now_ms, CheckpointEvent::Tick, &mut out),
+        }
+        self.advance(now_ms, &mut out);
+        out
+    }
+
+    fn enter(&mut self, status: JobStatus, now_ms: i64) {
+        if self.status == status {
+            return;
+        }
+        self.status = status;
+        match self.status_since.iter_mut().find(|(s, _)| *s == status) {
+            Some(entry) => entry.1 = now_ms,
+            None => self.status_since.push((status, now_ms)),
+        }
+    }
+
+    fn start(&mut self, out: &mut Actions) {
+        self.phase = Phase::Starting { prepared: false };
+        out.push(JobAction::Prepare {
+            attempt: self.graph.attempt(),
+            latest: self.checkpoints.completed().latest(),
+            in_doubt: self.checkpoints.in_doubt(),
+        });
+        self.request_missing(out);
+    }
+
+    fn request_missing(&mut self, out: &mut Actions) {
+        let missing = self.slots.iter().filter(|s| s.is_none()).count();
+        if missing > 0 {
+            out.push(JobAction::RequestSlots(missing));
+        }
+    }
+
+    fn slots_granted(&mut self, now_ms: i64, slots: Vec<Slot>, out: &mut Actions) {
+        let mut granted = slots.into_iter();
+        for place in self.slots.iter_mut().filter(|s| s.is_none()) {
+            *place = granted.next();
+        }
+        out.extend(granted.map(|slot| JobAction::ReleaseSlot(slot.allocation)));
+        self.message = None;
+        self.deploy_if_ready(now_ms, out);
+    }
+
+    fn prepared(
+        &mut self,
+        now_ms: i64,
+        attempt: Attempt,
+        outcome: Result<()>,
+        settled: Option<(CheckpointId, String)>,
+        out: &mut Actions,
+    ) {
+        if attempt != self.graph.attempt() || !matches!(self.phase, Phase::Starting { .. }) {
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                self.checkpoints.settle_doubt(now_ms, settled);
+                self.phase = Phase::Starting { prepared: true };
+                self.deploy_if_ready(now_ms, out);
+            }
+            Err(error) => self.on_failure(now_ms, None, &error, out),
+        }
+    }
+
+    fn deploy_if_ready(&mut self, now_ms: i64, out: &mut Actions) {
+        if self.phase != (Phase::Starting { prepared: true }) {
+            return;
+        }
+        let Some(slots) = self.all_slots() else { return };
+        if let Err(error) = self.graph.schedule(&slots, now_ms) {
+            return self.on_failure(now_ms, None, &error, out);
+        }
+        let tasks: BTreeMap<TaskKey, bool> =
+            self.graph.tasks().map(|(key, v, _)| (key, v.is_source)).collect();
+        for task in tasks.keys() {
+            self.end_task(now_ms, *task, ExecutionState::Deploying);
+        }
+        self.phase = Phase::Deployed;
+        let attempt = self.graph.attempt();
+        self.checkpoint(now_ms, CheckpointEvent::Deployed { attempt, tasks }, out);
+        out.push(JobAction::Deploy);
+    }
+
+    /// A transition that we decide ourselves; it does not fail for a live task.
+    fn end_task(&mut self, now_ms: i64, task: TaskKey, state: ExecutionState) {
+        if let Err(error) = self.graph.transition(task, state, now_ms) {
+            tracing::debug!(%error, "kept the state of a task");
+        }
+    }
+
+    fn task_state(
+        &mut self,
+        now_ms: i64,
+        task: TaskKey,
+        state: ExecutionState,
+        (error, last): (Option<Error>, SubtaskSnapshot),
+        out: &mut Actions,
+    ) {
+        match self.graph.transition(task, state, now_ms) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return tracing::warn!(%error, "ignored a task state report"),
+        }
+        let deployed = matches!(self.phase, Phase::Deployed);
+        match state {
+            ExecutionState::Running => self.note_running(now_ms, out),
+            ExecutionState::Finished => {
+                let attempt = self.graph.attempt();
+                let event = CheckpointEvent::TaskFinished { attempt, task, snapshot: last };
+                self.checkpoint(now_ms, event, out);
+                self.note_running(now_ms, out);
+                if deployed && self.graph.all(|s| s == ExecutionState::Finished) {
+                    self.phase = Phase::Finalizing;
+                    self.checkpoint(now_ms, CheckpointEvent::Finalize, out);
+                }
+            }
+            ExecutionState::Failed => {
+                let error = error.unwrap_or_else(|| Error::internal("failed without saying why"));
+                self.on_failure(now_ms, Some(task), &error, out);
+            }
+            ExecutionState::Canceled if deployed => {
+                let error = Error::external("its TaskManager canceled the task");
+                self.on_failure(now_ms, Some(task), &error, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_running(&mut self, now_ms: i64, out: &mut Actions) {
+        let up = |s| matches!(s, ExecutionState::Running | ExecutionState::Finished);
+        if self.phase == Phase::Deployed && self.status != JobStatus::Running && self.graph.all(up) {
+            self.enter(JobStatus::Running, now_ms);
+            let attempt = self.graph.attempt();
+            self.checkpoint(now_ms, CheckpointEvent::Running { attempt }, out);
+        }
+    }
+
+    /// Passes an event to the coordinator and acts on what concerns the whole job.
+    fn checkpoint(&mut self, now_ms: i64, event: CheckpointEvent, out: &mut Actions) {
+        for action in self.checkpoints.on_event(now_ms, event) {
+            match action {
+                CheckpointAction::FailExecution { error } => {
+                    self.on_failure(now_ms, None, &error, out);
+                }
+                CheckpointAction::Finalized => self.end(now_ms, JobStatus::Finished, out),
+                other => out.push(JobAction::Checkpoint(other)),
+            }
+        }
+    }
+
+    fn on_failure(&mut self, now_ms: i64, task: Option<TaskKey>, error: &Error, out: &mut Actions) {
+        self.graph.record(now_ms, task, error);
+        let text = match task {
+            Some(task) => format!("{}: {}", self.graph.task_name(task), error.chain()),
+            None => error.chain(),
+        };
+        match self.phase {
+            Phase::Ended => {}
+            Phase::Draining { until_ms, next: Next::Restart { .. } }
+                if error.kind() == ErrorKind::User =>
+            {
+                self.failure = Some(text);
+                self.enter(JobStatus::Failing, now_ms);
+                self.phase = Phase::Draining { until_ms, next: Next::End(JobStatus::Failed) };
+            }
+            // Consequences of the first failure.
+            Phase::Draining { .. } | Phase::Backoff { .. } => {}
+            Phase::Starting { .. } | Phase::Deployed | Phase::Finalizing => {
+                // A manifest of another job manager: the job is no longer ours.
+                let fenced = task.is_none() && error.kind() == ErrorKind::Fenced;
+                let kind = if fenced { ErrorKind::User } else { error.kind() };
+                let next = match self.failover.on_failure(now_ms, kind) {
+                    Decision::Restart { after_ms } => Next::Restart { at_ms: now_ms + after_ms },
+                    Decision::Fail { why } => {
+                        tracing::error!(error = %text, %why, "the job fails");
+                        Next::End(JobStatus::Failed)
+                    }
+                };
+                self.failure = Some(text.clone());
+                self.drain(now_ms, next, &text, out);
+            }
+        }
+    }
+
+    fn cancel(&mut self, now_ms: i64, out: &mut Actions) {
+        let next = Next::End(JobStatus::Canceled);
+        match self.phase {
+            Phase::Ended | Phase::Draining { next: Next::End(_), .. } => {}
+            Phase::Draining { until_ms, .. } => {
+                self.enter(JobStatus::Cancelling, now_ms);
+                self.phase = Phase::Draining { until_ms, next };
+            }
+            _ => self.drain(now_ms, next, "the job was canceled", out),
+        }
+    }
+
+    /// Cancels every task; [`Self::advance`] goes on when they are gone.
+    fn drain(&mut self, now_ms: i64, next: Next, cause: &str, out: &mut Actions) {
+        self.phase = Phase::Draining { until_ms: now_ms + CANCEL_TIMEOUT_MS, next };
+        self.enter(
+            match next {
+                Next::Restart { .. } => JobStatus::Restarting,
+                Next::End(JobStatus::Canceled) => JobStatus::Cancelling,
+                Next::End(_) => JobStatus::Failing,
+            },
+            now_ms,
+        );
+        self.message = None;
+        self.checkpoint(now_ms, CheckpointEvent::Stopped { cause: cause.to_owned() }, out);
+        let tasks: Vec<(TaskKey, ExecutionState, Option<Slot>)> =
+            self.graph.tasks().map(|(key, _, e)| (key, e.state, e.slot.clone())).collect();
+        let mut cancel = Vec::new();
+        for (task, state, slot) in tasks {
+            match (state, slot) {
+                (s, _) if s.is_terminal() => {}
+                (ExecutionState::Created, _) | (_, None) => {
+                    self.end_task(now_ms, task, ExecutionState::Canceled);
+                }
+                (_, Some(slot)) => {
+                    self.end_task(now_ms, task, ExecutionState::Canceling);
+                    cancel.push((slot, self.graph.attempt_id(task)));
+                }
+            }
+        }
+        out.push(JobAction::Cancel(cancel));
+    }
+
+    fn task_manager_lost(
+        &mut self,
+        now_ms: i64,
+        id: &TaskManagerId,
+        reason: &str,
+        out: &mut Actions,
+    ) {
+        let mut held = false;
+        for place in &mut self.slots {
+            if place.as_ref().is_some_and(|s| s.task_manager == *id) {
+                *place = None;
+                held = true;
+            }
+        }
+        let here = |e: &crate::execution_graph::Execution| {
+            !e.state.is_terminal() && e.slot.as_ref().is_some_and(|s| s.task_manager == *id)
+        };
+        let gone: Vec<TaskKey> =
+            self.graph.tasks().filter(|(_, _, e)| here(e)).map(|(key, _, _)| key).collect();
+        for task in &gone {
+            self.end_task(now_ms, *task, ExecutionState::Failed);
+        }
+        match self.phase {
+            Phase::Starting { .. } if held => self.request_missing(out),
+            Phase::Deployed if !gone.is_empty() => {
+                let error = Error::external(format!("lost TaskManager {id}: {reason}"));
+                self.on_failure(now_ms, gone.first().copied(), &error, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// The report is the truth of what runs.
+    fn report(
+        &mut self,
+        now_ms: i64,
+        id: &TaskManagerId,
+        tasks: &[ExecutionAttemptId],
+        out: &mut Actions,
+    ) {
+        for task in self.graph.on_report(id, tasks, MISSED_REPORTS) {
+            if matches!(self.phase, Phase::Draining { .. }) {
+                self.end_task(now_ms, task, ExecutionState::Canceled);
+                continue;
+            }
+            self.end_task(now_ms, task, ExecutionState::Failed);
+            let error = Error::external(format!("TaskManager {id} does not run the task any more"));
+            self.on_failure(now_ms, Some(task), &error, out);
+        }
+    }
+
+    /// Leaves Draining and Backoff when it is time.
+    fn advance(&mut self, now_ms: i64, out: &mut Actions) {
+        if let Phase::Draining { until_ms, next } = self.phase {
+            if now_ms >= until_ms {
+                self.give_up_waiting(now_ms);
+            }
+            if !self.graph.all(ExecutionState::is_terminal) || !self.checkpoints.is_settled() {
+                return;
+            }
+            match next {
+                Next::End(status) => self.end(now_ms, status, out),
+                Next::Restart { at_ms } => self.phase = Phase::Backoff { until_ms: at_ms },
+            }
+        }
+        if let Phase::Backoff { until_ms } = self.phase
+            && now_ms >= until_ms
+        {
+            self.graph.next_attempt(now_ms);
+            self.start(out);
+        }
+    }
+
+    /// Tasks that did not say they are canceled are regarded as gone.
+    fn give_up_waiting(&mut self, now_ms: i64) {
+        let late: Vec<TaskKey> = self
+            .graph
+            .tasks()
+            .filter(|(_, _, e)| !e.state.is_terminal())
+            .map(|(key, _, _)| key)
+            .collect();
+        for task in late {
+            tracing::warn!(task = self.graph.task_name(task), "did not confirm its cancellation");
+            self.end_task(now_ms, task, ExecutionState::Canceled);
+        }
+        if let Phase::Draining { next, .. } = self.phase {
+            // Only the checkpoint storage is waited for now, and that says when.
+            self.phase = Phase::Draining { until_ms: i64::MAX, next };
+        }
+    }
+
+    fn end(&mut self, now_ms: i64, status: JobStatus, out: &mut Actions) {
+        self.phase = Phase::Ended;
+        self.message = None;
+        if status == JobStatus::Finished {
+            self.failure = None;
+        }
+        self.enter(status, now_ms);
+        out.push(JobAction::Ended(status));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Keeps one row per key. Built by `operators::build`.
+//!
+//! A batch counts as one step: a key whose row changed several times within a batch puts
+//! out one change.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{Field, SchemaRef};
+use model::operator_schema::{deduplicate_schema, key_indices};
+use model::operator_spec::{Deduplicate, Keep};
+use model::row_kind::RowKind;
+use model::{Error, Result, key_group};
+use state::{Pane, TableId, ValueType};
+
+use super::encoded_rows::{ChangelogRows, RowCodec, RowSource};
+use super::slot_marks::SlotMarks;
+use super::time_column::TimeColumn;
+use crate::operator::{Operator, OperatorContext, Output};
+
+/// Columns of the state table when rows are kept.
+const ROW: usize = 0;
+const TIME: usize = 1;
+
+/// See [`Deduplicate`].
+pub struct DeduplicateOperator {
+    input: SchemaRef,
+    output: SchemaRef,
+    keys: Vec<usize>,
+    keep: Keep,
+    time: Option<TimeColumn>,
+    /// `None` when the first row by arrival is kept: then the key is all the state.
+    codec: Option<RowCodec>,
+    table: Option<TableId>,
+    hashes: Vec<u64>,
+    slots: Vec<u32>,
+    marks: SlotMarks,
+}
+
+impl DeduplicateOperator {
+    /// A User error when spec and input do not fit.
+    pub fn new(spec: &Deduplicate, input: &SchemaRef) -> Result<Self> {
+        let output = deduplicate_schema(spec, input)?;
+        let append_only = spec.keep == Keep::First && spec.time_column.is_none();
+        Ok(Self {
+            input: Arc::clone(input),
+            output,
+            keys: key_indices(input, &spec.keys)?,
+            keep: spec.keep,
+            time: spec.time_column.as_ref().map(|t| TimeColumn::new(input, t)).transpose()?,
+            codec: if append_only { None } else { Some(RowCodec::new(input.fields())?) },
+            table: None,
+            hashes: Vec::new(),
+            slots: Vec::new(),
+            marks: SlotMarks::default(),
+        })
+    }
+}
+
+impl Operator for DeduplicateOperator {
+    fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
+        let fields: Vec<Field> =
+            self.keys.iter().map(|key| self.input.field(*key).clone()).collect();
+        let values: &[ValueType] = match (&self.codec, &self.time) {
+            (None, _) => &[],
+            (Some(_), None) => &[ValueType::Bytes],
+            (Some(_), Some(_)) => &[ValueType::Bytes, ValueType::I64],
+        };
+        self.table = Some(ctx.state.table("rows", &fields, values)?);
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        _port: usize,
+        batch: RecordBatch,
+        ctx: &mut OperatorContext,
+        out: &mut Output,
+    ) -> Result<()> {
+        let table =
+            self.table.ok_or_else(|| Error::internal("a deduplicate was not opened"))?;
+        key_group::hash_columns(&batch, &self.keys, &mut self.hashes)?;
+        let keys: Vec<ArrayRef> =
+            self.keys.iter().map(|key| Arc::clone(batch.column(*key))).collect();
+        let pane = ctx.state.table_mut(table).pane(0)?;
+        let created = pane.upsert(&self.hashes, &keys, None, &mut self.slots)?;
+        let first_created = pane.len() - created;
+        let Some(codec) = &self.codec else {
+            return emit_first(&batch, &self.slots, first_created, created, out);
+        };
+        let times = self.time.as_ref().map(|time| time.millis(&batch)).transpose()?;
+        let winners = winners(
+            self.keep,
+            times.as_deref(),
+            &self.slots,
+            pane,
+            first_created,
+            &mut self.marks,
+        );
+        let rows: Vec<u32> = winners.iter().map(|(_, row)| *row).collect();
+        let winning = take_record_batch(&batch, &UInt32Array::from(rows))?;
+        let encoded = codec.encode(&winning)?;
+        let mut changes = ChangelogRows::default();
+        let mut replaced: Vec<Box<[u8]>> = Vec::new();
+        for (index, (slot, row)) in winners.iter().enumerate() {
+            let slot = *slot as usize;
+            let new = encoded.row(index);
+            if let Some(times) = &times {
+                pane.i64(TIME)[slot] = times[*row as usize];
+            }
+            let kept = &mut pane.bytes(ROW)[slot];
+            if kept.as_deref() == Some(new.as_ref()) {
+                continue;
+            }
+            match kept.replace(new.as_ref().into()) {
+                Some(old) => {
+                    changes.push(RowKind::UpdateBefore, RowSource::State(replaced.len()), 0);
+                    changes.push(RowKind::UpdateAfter, RowSource::Input(index), 0);
+                    replaced.push(old);
+                }
+                None => changes.push(RowKind::Insert, RowSource::Input(index), 0),
+            }
+        }
+        let old = codec.decode(replaced.iter().map(AsRef::as_ref))?;
+        changes.emit(&self.output, &old, winning.columns(), false, out)
+    }
+}
+
+/// Rows that are the first of their key: new slots are the highest ones.
+fn emit_first(
+    batch: &RecordBatch,
+    slots: &[u32],
+    first_created: usize,
+    created: usize,
+    out: &mut Output,
+) -> Result<()> {
+    if created == batch.num_rows() {
+        out.emit(batch.clone());
+    } else if created > 0 {
+        let mut seen = vec![false; created];
+        let is_first = |slot: u32| {
+            let new = (slot as usize).checked_sub(first_created);
+            new.is_some_and(|new| !std::mem::replace(&mut seen[new], true))
+        };
+        let mut is_first = is_first;
+        let rows = slots.iter().enumerate().filter(|(_, slot)| is_first(**slot));
+        let rows: Vec<u32> = rows.map(|(row, _)| row as u32).collect();
+        out.emit(take_record_batch(batch, &UInt32Array::from(rows))?);
+    }
+    Ok(())
+}
+
+/// The keys that get another row, each with the row of the batch that it gets.
+fn winners(
+    keep: Keep,
+    times: Option<&[i64]>,
+    slots: &[u32],
+    pane: &mut Pane,
+    first_created: usize,
+    marks: &mut SlotMarks,
+) -> Vec<(u32, u32)> {
+    let mut winners: Vec<(u32, u32)> = Vec::new();
+    marks.begin(pane.len());
+    // The later of equal times wins for `Last`, the earlier for `First`, as in Flink.
+    let beats = |new: i64, old: i64| match keep {
+        Keep::First => new < old,
+        Keep::Last => new >= old,
+    };
+    for (row, slot) in slots.iter().enumerate() {
+        let marked = marks.get(*slot);
+        let wins = match (times, marked) {
+            (None, _) => true,
+            (Some(times), Some(index)) => beats(times[row], times[winners[index].1 as usize]),
+            (Some(times), None) if (*slot as usize) < first_created => {
+                beats(times[row], pane.i64(TIME)[*slot as usize])
+            }
+            (Some(_), None) => true,
+        };
+        if !wins {
+            continue;
+        }
+        match marked {
+            Some(index) => winners[index].1 = row as u32,
+            None => {
+                marks.set(*slot, winners.len());
+                winners.push((*slot, row as u32));
+            }
+        }
+    }
+    marks.end(winners.iter().map(|(slot, _)| *slot));
+    winners
+}
+
+#[cfg(test)]
+mod tests;

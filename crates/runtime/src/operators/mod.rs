@@ -1,0 +1,78 @@
+//! The operators, and the one place that turns an [`OperatorSpec`] into one of them.
+//! Called by `chain`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use model::expression::Expressions;
+use model::job_graph::OperatorNode;
+use model::operator_spec::OperatorSpec;
+use model::{Error, Result};
+
+use crate::operator::Operator;
+
+pub mod deduplicate;
+mod encoded_rows;
+pub mod filter;
+mod hash_join;
+mod interval_buckets;
+pub mod interval_join;
+mod join_keys;
+pub mod project;
+mod ranked_rows;
+mod ranking;
+mod row_groups;
+#[cfg(test)]
+pub mod script;
+mod slot_marks;
+mod time_column;
+pub mod top_n;
+pub mod union;
+pub mod watermark;
+pub mod window_join;
+
+/// Builds the operator of one node of a chain. Errors name the node; they are User errors
+/// when the spec does not fit its inputs, and Internal when the plan is not possible.
+pub fn build(node: &OperatorNode, expressions: &Arc<dyn Expressions>) -> Result<Box<dyn Operator>> {
+    build_operator(node, expressions.as_ref()).map_err(|error| error.at(format!("`{}`", node.name)))
+}
+
+fn build_operator(node: &OperatorNode, expressions: &dyn Expressions) -> Result<Box<dyn Operator>> {
+    let input = |port| input(node, port);
+    Ok(match &node.spec {
+        OperatorSpec::Filter { predicate } => {
+            Box::new(filter::Filter::new(predicate, input(0)?, expressions)?)
+        }
+        OperatorSpec::Project { columns } => {
+            Box::new(project::Project::new(columns, input(0)?, &node.output, expressions)?)
+        }
+        OperatorSpec::Watermark { column, delay_ms, idle_timeout_ms } => Box::new(
+            watermark::WatermarkGenerator::new(column, *delay_ms, *idle_timeout_ms, input(0)?)?,
+        ),
+        OperatorSpec::Union => Box::new(union::Union),
+        OperatorSpec::WindowAggregate(spec) => window_aggregate::window_aggregate(spec, input(0)?)?,
+        OperatorSpec::KeyedAggregate(spec) => keyed_aggregate::keyed_aggregate(spec, input(0)?)?,
+        OperatorSpec::WindowJoin(spec) => {
+            Box::new(window_join::WindowJoinOperator::new(spec, input(0)?, input(1)?)?)
+        }
+        OperatorSpec::IntervalJoin(spec) => {
+            Box::new(interval_join::IntervalJoinOperator::new(spec, input(0)?, input(1)?)?)
+        }
+        OperatorSpec::Deduplicate(spec) => {
+            Box::new(deduplicate::DeduplicateOperator::new(spec, input(0)?)?)
+        }
+        OperatorSpec::TopN(spec) => Box::new(top_n::TopNOperator::new(spec, input(0)?)?),
+        OperatorSpec::Source { .. } | OperatorSpec::Sink { .. } => {
+            return Err(Error::internal(format!(
+                "a {} runs at the end of a chain, not as an operator in it",
+                node.spec.kind()
+            )));
+        }
+    })
+}
+
+fn input(node: &OperatorNode, port: usize) -> Result<&SchemaRef> {
+    node.inputs.get(port).ok_or_else(|| {
+        Error::internal(format!("a {} was planned without input {port}", node.spec.kind()))
+    })
+}

@@ -1,0 +1,314 @@
+//! A frozen snapshot: copies taken in the task's thread, encoded beside it. Made by
+//! `StateStore::snapshot`; the task's checkpoint writer calls `encode`.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::{concat_batches, take};
+use arrow::datatypes::SchemaRef;
+use arrow_ipc::writer::StreamWriter;
+use model::key_group::KEY_HASH_VERSION;
+use model::{Error, Result, Watermark};
+
+use crate::cold::{ColdSnapshot, PREFIX, for_each_frozen, pane_prefix};
+use crate::key_arrays::key_arrays;
+use crate::keys::{KeyData, encode_key};
+use crate::log::{Log, LogBatch, compact_views, decode};
+use crate::pane::{COPIED, DEAD, Pane};
+use crate::pane_cold::start_cold_key;
+use crate::shape::TableShape;
+use crate::snapshot_file::{self, ColumnSchema, Header, Section, SectionSchema};
+use crate::{Column, Table};
+
+/// Rows per record batch of a section.
+const BATCH_ROWS: usize = 64 * 1024;
+
+/// The state of one operator in one subtask at one moment. Does not change with the store.
+pub struct Frozen {
+    pub(crate) uid: String,
+    pub(crate) watermark: Watermark,
+    pub(crate) tables: Vec<FrozenTable>,
+    pub(crate) logs: Vec<FrozenLog>,
+    pub(crate) cold: Option<Box<dyn ColdSnapshot>>,
+}
+
+pub(crate) struct FrozenTable {
+    shape: Arc<TableShape>,
+    panes: Vec<FrozenPane>,
+}
+
+struct FrozenPane {
+    namespace: i64,
+    keys: KeyData,
+    null_slot: u32,
+    hashes: Vec<u64>,
+    flags: Vec<u8>,
+    columns: Vec<ArrayRef>,
+    /// Further rows are in the cold snapshot.
+    partly_cold: bool,
+}
+
+pub(crate) struct FrozenLog {
+    name: String,
+    schema: SchemaRef,
+    key_columns: Vec<usize>,
+    batches: Vec<(i64, FrozenBatch)>,
+}
+
+enum FrozenBatch {
+    Memory(LogBatch),
+    /// Its key in the cold snapshot.
+    Cold(Vec<u8>),
+}
+
+impl FrozenTable {
+    pub(crate) fn of(table: &Table) -> Result<Self> {
+        let with_rows = table.panes.values().filter(|pane| pane.has_rows());
+        Ok(Self {
+            shape: Arc::clone(&table.shape),
+            panes: with_rows.map(FrozenPane::of).collect::<Result<_>>()?,
+        })
+    }
+
+    pub(crate) fn is_cold(&self) -> bool {
+        self.panes.iter().any(|pane| pane.partly_cold)
+    }
+
+    fn schema(&self) -> SectionSchema {
+        SectionSchema::Table {
+            key: ColumnSchema::of(&self.shape.fields),
+            values: self.shape.values.clone(),
+        }
+    }
+}
+
+impl FrozenLog {
+    pub(crate) fn of(log: &Log) -> Self {
+        let freeze = |(namespace, pane): (&i64, &crate::log::LogPane)| {
+            let namespace = *namespace;
+            let id = log.shape.id;
+            let batches = pane.batches.iter().map(move |stored| match &stored.memory {
+                Some(batch) => (namespace, FrozenBatch::Memory(batch.clone())),
+                None => (namespace, FrozenBatch::Cold(stored.cold_key(id, namespace))),
+            });
+            batches.collect::<Vec<_>>()
+        };
+        Self {
+            name: log.shape.name.clone(),
+            schema: Arc::clone(&log.shape.schema),
+            key_columns: log.shape.key_columns.clone(),
+            batches: log.panes.iter().flat_map(freeze).collect(),
+        }
+    }
+
+    pub(crate) fn is_cold(&self) -> bool {
+        self.batches.iter().any(|(_, batch)| matches!(batch, FrozenBatch::Cold(_)))
+    }
+}
+
+impl FrozenPane {
+    fn of(pane: &Pane) -> Result<Self> {
+        Ok(Self {
+            namespace: pane.namespace,
+            keys: pane.keys.data.clone(),
+            null_slot: pane.keys.null_slot,
+            hashes: pane.keys.hashes.clone(),
+            flags: pane.flags.clone(),
+            columns: pane.columns.iter().map(Column::to_array).collect::<Result<_>>()?,
+            partly_cold: pane.cold_rows > 0,
+        })
+    }
+
+    /// The cold keys of rows whose cold copy is outdated, ascending.
+    fn outdated(&self, prefix: &[u8; PREFIX]) -> Vec<Vec<u8>> {
+        let copied = |slot: &u32| self.flags[*slot as usize] & (COPIED | DEAD) == COPIED;
+        let mut keys: Vec<Vec<u8>> = (0..self.hashes.len() as u32)
+            .filter(copied)
+            .map(|slot| {
+                let mut key = start_cold_key(prefix, self.hashes[slot as usize]);
+                encode_key(&self.keys, slot == self.null_slot, slot, &mut key);
+                key
+            })
+            .collect();
+        keys.sort_unstable();
+        keys
+    }
+}
+
+impl Frozen {
+    /// No rows and no watermark: a restore from it would be a fresh start.
+    pub fn is_empty(&self) -> bool {
+        self.watermark == Watermark::MIN
+            && self.tables.iter().all(|table| table.panes.is_empty())
+            && self.logs.iter().all(|log| log.batches.is_empty())
+    }
+
+    /// The snapshot file, format 1. Takes time with the state's size: not for the task's thread.
+    pub fn encode(mut self) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        let mut sections = Vec::new();
+        for table in std::mem::take(&mut self.tables) {
+            let (name, schema) = (table.shape.name.clone(), table.schema());
+            let cold = &mut self.cold;
+            let mut section = SectionWriter::start(&mut body, name, schema)?;
+            // Consumed pane by pane, to free each as soon as it is written.
+            for pane in table.panes {
+                write_pane(&table.shape, pane, cold, &mut section)?;
+            }
+            sections.push(section.finish()?);
+        }
+        for log in std::mem::take(&mut self.logs) {
+            let schema = SectionSchema::Log {
+                columns: ColumnSchema::of(log.schema.fields().iter().map(AsRef::as_ref)),
+                key_columns: log.key_columns.clone(),
+            };
+            let mut section = SectionWriter::start(&mut body, log.name.clone(), schema)?;
+            for (namespace, batch) in log.batches {
+                let batch = match batch {
+                    FrozenBatch::Memory(batch) => batch,
+                    FrozenBatch::Cold(key) => read_cold_batch(&mut self.cold, &key, &log.schema)?,
+                };
+                section.push(log_rows(&section.schema, namespace, batch)?)?;
+            }
+            sections.push(section.finish()?);
+        }
+        let header = Header {
+            uid: self.uid,
+            watermark: self.watermark.0,
+            key_hash_version: KEY_HASH_VERSION,
+            tables: sections,
+        };
+        snapshot_file::write(&header, body)
+    }
+}
+
+fn write_pane(
+    shape: &Arc<TableShape>,
+    mut pane: FrozenPane,
+    cold: &mut Option<Box<dyn ColdSnapshot>>,
+    section: &mut SectionWriter<'_>,
+) -> Result<()> {
+    if std::mem::take(&mut pane.partly_cold) {
+        let cold = cold.as_mut().ok_or_else(no_cold_snapshot)?;
+        let prefix = pane_prefix(shape.id, pane.namespace);
+        let outdated = pane.outdated(&prefix);
+        let mut outdated = outdated.iter().map(Vec::as_slice).peekable();
+        let mut rows = Pane::new(shape, pane.namespace);
+        for_each_frozen(cold.as_mut(), &prefix, |key, value| {
+            while outdated.next_if(|old| *old < key).is_some() {}
+            if outdated.next_if_eq(&key).is_some() {
+                return Ok(());
+            }
+            rows.insert_cold(key, value)?;
+            if rows.len() == BATCH_ROWS {
+                let full = std::mem::replace(&mut rows, Pane::new(shape, pane.namespace));
+                write_memory(shape, &FrozenPane::of(&full)?, section)?;
+            }
+            Ok(())
+        })?;
+        write_memory(shape, &FrozenPane::of(&rows)?, section)?;
+    }
+    write_memory(shape, &pane, section)
+}
+
+fn write_memory(
+    shape: &TableShape,
+    pane: &FrozenPane,
+    section: &mut SectionWriter<'_>,
+) -> Result<()> {
+    let live: Vec<u32> = (0..pane.hashes.len() as u32)
+        .filter(|slot| pane.flags[*slot as usize] & DEAD == 0)
+        .collect();
+    for slots in live.chunks(BATCH_ROWS) {
+        let hashes = slots.iter().map(|slot| pane.hashes[*slot as usize]);
+        let namespaces = Int64Array::from_value(pane.namespace, slots.len());
+        let mut columns: Vec<ArrayRef> =
+            vec![Arc::new(UInt64Array::from_iter_values(hashes)), Arc::new(namespaces)];
+        columns.extend(key_arrays(shape, &pane.keys, pane.null_slot, slots)?);
+        let indices = UInt32Array::from(slots.to_vec());
+        for column in &pane.columns {
+            columns.push(if slots.len() == pane.hashes.len() {
+                Arc::clone(column)
+            } else {
+                take(column, &indices, None)?
+            });
+        }
+        section.push(RecordBatch::try_new(Arc::clone(&section.schema), columns)?)?;
+    }
+    Ok(())
+}
+
+fn log_rows(schema: &SchemaRef, namespace: i64, (batch, hashes): LogBatch) -> Result<RecordBatch> {
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(UInt64Array::from(hashes.as_ref().clone())),
+        Arc::new(Int64Array::from_value(namespace, batch.num_rows())),
+    ];
+    columns.extend(batch.columns().iter().map(compact_views));
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+fn read_cold_batch(
+    cold: &mut Option<Box<dyn ColdSnapshot>>,
+    key: &[u8],
+    schema: &SchemaRef,
+) -> Result<LogBatch> {
+    let cold = cold.as_mut().ok_or_else(no_cold_snapshot)?;
+    let entry = cold.scan(key, None, 1)?.pop().filter(|(found, _)| found == key);
+    let (_, value) = entry.ok_or_else(crate::column::broken_cold_row)?;
+    decode(&value, schema)
+}
+
+fn no_cold_snapshot() -> Error {
+    Error::internal("cold state was frozen without a view of the cold store")
+}
+
+/// Collects rows to record batches of at most [`BATCH_ROWS`] and writes them.
+struct SectionWriter<'a> {
+    writer: StreamWriter<&'a mut Vec<u8>>,
+    schema: SchemaRef,
+    pending: Vec<RecordBatch>,
+    pending_rows: usize,
+    section: Section,
+}
+
+impl<'a> SectionWriter<'a> {
+    fn start(body: &'a mut Vec<u8>, name: String, schema: SectionSchema) -> Result<Self> {
+        let stream = schema.stream_schema();
+        let section = Section { name, schema, rows: 0, offset: body.len() as u64, length: 0 };
+        let writer = StreamWriter::try_new(body, &stream)?;
+        Ok(Self { writer, schema: stream, pending: Vec::new(), pending_rows: 0, section })
+    }
+
+    fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let rows = (batch.num_rows() - start).min(BATCH_ROWS - self.pending_rows);
+            self.pending.push(batch.slice(start, rows));
+            self.pending_rows += rows;
+            start += rows;
+            if self.pending_rows == BATCH_ROWS {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match self.pending.as_slice() {
+            [] => return Ok(()),
+            [one] => self.writer.write(one)?,
+            many => self.writer.write(&concat_batches(&self.schema, many)?)?,
+        }
+        self.section.rows += self.pending_rows as u64;
+        self.pending_rows = 0;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Section> {
+        self.flush()?;
+        let body = self.writer.into_inner()?;
+        self.section.length = body.len() as u64 - self.section.offset;
+        Ok(self.section)
+    }
+}

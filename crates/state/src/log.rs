@@ -1,0 +1,273 @@
+//! A log: namespace -> append-only record batches with the key hash of every row, for
+//! joins. Operators get it from `StateStore::log_mut`.
+//!
+//! Evicted batches lie in the cold store as IPC streams under `log u16 | namespace i64 |
+//! number u64`. Batches never change, so one that was read back is evicted for free.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use model::{Error, Result};
+
+use crate::cold::{PREFIX, SharedCold, pane_prefix};
+
+/// Rows with the key hash of each.
+pub type LogBatch = (RecordBatch, Arc<Vec<u64>>);
+
+/// The hash column of stored log batches.
+pub(crate) const HASH: &str = "$hash";
+
+pub(crate) struct LogShape {
+    pub(crate) uid: String,
+    pub(crate) name: String,
+    pub(crate) id: u16,
+    pub(crate) schema: SchemaRef,
+    pub(crate) key_columns: Vec<usize>,
+    pub(crate) cold: Option<SharedCold>,
+}
+
+/// All batches of one registered log.
+pub struct Log {
+    pub(crate) shape: LogShape,
+    pub(crate) panes: BTreeMap<i64, LogPane>,
+    /// `shape.schema` with the hash column in front.
+    stored_schema: SchemaRef,
+    rows: usize,
+    next_number: u64,
+    pub(crate) tick: u64,
+    pub(crate) memory: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct LogPane {
+    pub(crate) batches: Vec<StoredBatch>,
+    pub(crate) last_used: u64,
+    /// Bytes of the batches in memory.
+    pub(crate) memory: u64,
+    in_cold: bool,
+}
+
+pub(crate) struct StoredBatch {
+    number: u64,
+    rows: usize,
+    bytes: u64,
+    /// `None`: only in the cold store.
+    pub(crate) memory: Option<LogBatch>,
+    in_cold: bool,
+}
+
+impl StoredBatch {
+    pub(crate) fn cold_key(&self, log: u16, namespace: i64) -> Vec<u8> {
+        let mut key = Vec::with_capacity(PREFIX + 8);
+        key.extend_from_slice(&pane_prefix(log, namespace));
+        key.extend_from_slice(&self.number.to_be_bytes());
+        key
+    }
+}
+
+impl Log {
+    pub(crate) fn new(shape: LogShape) -> Self {
+        let mut fields = vec![Arc::new(Field::new(HASH, DataType::UInt64, false))];
+        fields.extend(shape.schema.fields().iter().cloned());
+        let stored_schema = Arc::new(Schema::new(fields));
+        let panes = BTreeMap::new();
+        Self { shape, panes, stored_schema, rows: 0, next_number: 0, tick: 1, memory: 0 }
+    }
+
+    /// Adds `batch` (of the registered column types, `hashes` of its key columns) behind
+    /// what `namespace` has. Batches keep their order and are never merged or split while
+    /// the task runs; a restore may cut them anew.
+    pub fn append(&mut self, namespace: i64, batch: RecordBatch, hashes: Vec<u64>) -> Result<()> {
+        self.push(namespace, batch, Arc::new(hashes))
+    }
+
+    /// The namespaces that have rows, ascending.
+    pub fn namespaces(&self) -> Vec<i64> {
+        self.panes.keys().copied().collect()
+    }
+
+    /// The lowest namespace that has rows.
+    pub fn first_namespace(&self) -> Option<i64> {
+        self.panes.keys().next().copied()
+    }
+
+    /// The batches of `namespace` in the order of appending; none when it has no rows.
+    pub fn batches(&mut self, namespace: i64) -> Result<Vec<LogBatch>> {
+        let Some(pane) = self.panes.get_mut(&namespace) else { return Ok(Vec::new()) };
+        pane.last_used = self.tick;
+        let mut result = Vec::with_capacity(pane.batches.len());
+        for stored in &mut pane.batches {
+            if let Some(batch) = &stored.memory {
+                result.push(batch.clone());
+                continue;
+            }
+            let key = stored.cold_key(self.shape.id, namespace);
+            let batch = read_cold(self.shape.cold.as_ref(), &key, &self.shape.schema)?;
+            pane.memory += stored.bytes;
+            self.memory += stored.bytes;
+            stored.memory = Some(batch.clone());
+            result.push(batch);
+        }
+        Ok(result)
+    }
+
+    /// Drops all rows of `namespace`.
+    pub fn remove_namespace(&mut self, namespace: i64) -> Result<()> {
+        let Some(pane) = self.panes.remove(&namespace) else { return Ok(()) };
+        self.memory -= pane.memory;
+        self.rows -= pane.batches.iter().map(|stored| stored.rows).sum::<usize>();
+        if pane.in_cold
+            && let Some(cold) = &self.shape.cold
+        {
+            cold.lock()?.delete_prefix(&pane_prefix(self.shape.id, namespace))?;
+        }
+        Ok(())
+    }
+
+    /// Puts `batches` in the place of what `namespace` has.
+    pub fn replace(&mut self, namespace: i64, batches: Vec<LogBatch>) -> Result<()> {
+        self.remove_namespace(namespace)?;
+        for (batch, hashes) in batches {
+            self.push(namespace, batch, hashes)?;
+        }
+        Ok(())
+    }
+
+    /// How many rows the log has, in memory and cold.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Writes the batches of `namespace` to the cold store and frees their memory.
+    pub(crate) fn evict(&mut self, namespace: i64) -> Result<()> {
+        let (Some(pane), Some(cold)) = (self.panes.get_mut(&namespace), &self.shape.cold) else {
+            return Ok(());
+        };
+        for stored in &mut pane.batches {
+            let Some((batch, hashes)) = &stored.memory else { continue };
+            if !stored.in_cold {
+                let value = encode(batch, hashes, &self.stored_schema)?;
+                let key = stored.cold_key(self.shape.id, namespace);
+                pane.in_cold = true;
+                cold.lock()?.write(vec![(key, value)], Vec::new())?;
+                stored.in_cold = true;
+            }
+            stored.memory = None;
+        }
+        self.memory -= pane.memory;
+        pane.memory = 0;
+        Ok(())
+    }
+
+    fn push(&mut self, namespace: i64, batch: RecordBatch, hashes: Arc<Vec<u64>>) -> Result<()> {
+        self.check(&batch, &hashes)?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let batch = detach(batch)?;
+        let bytes = (batch.get_array_memory_size() + hashes.len() * 8 + 128) as u64;
+        let pane = match self.panes.entry(namespace) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(LogPane::default()),
+        };
+        pane.last_used = self.tick;
+        pane.memory += bytes;
+        self.memory += bytes;
+        self.rows += batch.num_rows();
+        pane.batches.push(StoredBatch {
+            number: self.next_number,
+            rows: batch.num_rows(),
+            bytes,
+            memory: Some((batch, hashes)),
+            in_cold: false,
+        });
+        self.next_number += 1;
+        Ok(())
+    }
+
+    fn check(&self, batch: &RecordBatch, hashes: &[u64]) -> Result<()> {
+        let registered = self.shape.schema.fields();
+        let same = batch.num_columns() == registered.len()
+            && batch.columns().iter().zip(registered).all(|(c, f)| c.data_type() == f.data_type());
+        if same && hashes.len() == batch.num_rows() {
+            return Ok(());
+        }
+        Err(Error::internal(format!(
+            "operator {}, log {}: a batch of {} rows with {} hashes and schema {} does not fit {}",
+            self.shape.uid,
+            self.shape.name,
+            batch.num_rows(),
+            hashes.len(),
+            batch.schema(),
+            self.shape.schema
+        )))
+    }
+}
+
+/// A batch may be a small part of large shared buffers (a slice, or views): copy it out
+/// when it would keep alive much more than it needs.
+fn detach(batch: RecordBatch) -> Result<RecordBatch> {
+    let mut held = 0;
+    let mut needed = 0;
+    for column in batch.columns() {
+        held += column.get_buffer_memory_size();
+        needed += needed_bytes(column)?;
+    }
+    if held <= 2 * needed + 4096 {
+        return Ok(batch);
+    }
+    let all = UInt32Array::from_iter_values(0..batch.num_rows() as u32);
+    let copied = take_record_batch(&batch, &all)?;
+    let columns = copied.columns().iter().map(compact_views).collect();
+    Ok(RecordBatch::try_new(copied.schema(), columns)?)
+}
+
+fn needed_bytes(array: &ArrayRef) -> Result<usize> {
+    Ok(match array.data_type() {
+        DataType::Utf8View => array.len() * 16 + array.as_string_view().total_buffer_bytes_used(),
+        DataType::BinaryView => array.len() * 16 + array.as_binary_view().total_buffer_bytes_used(),
+        _ => array.to_data().get_slice_memory_size()?,
+    })
+}
+
+/// Drops what views do not refer to.
+pub(crate) fn compact_views(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Utf8View => Arc::new(array.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(array.as_binary_view().gc()),
+        _ => Arc::clone(array),
+    }
+}
+
+fn encode(batch: &RecordBatch, hashes: &Arc<Vec<u64>>, schema: &SchemaRef) -> Result<Vec<u8>> {
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt64Array::from(hashes.as_ref().clone()))];
+    columns.extend(batch.columns().iter().map(compact_views));
+    let mut writer = StreamWriter::try_new(Vec::new(), schema)?;
+    // Nullability was not checked when the batch came in: keep the types, not the promise.
+    writer.write(&RecordBatch::try_new(Arc::clone(schema), columns)?)?;
+    Ok(writer.into_inner()?)
+}
+
+/// Reads what [`encode`] wrote.
+pub(crate) fn decode(value: &[u8], schema: &SchemaRef) -> Result<LogBatch> {
+    let mut reader = StreamReader::try_new(value, None)?;
+    let stored = reader.next().ok_or_else(crate::column::broken_cold_row)??;
+    let (hashes, columns) = stored.columns().split_first().ok_or_else(crate::column::broken_cold_row)?;
+    let hashes = hashes.as_primitive::<UInt64Type>().values().to_vec();
+    Ok((RecordBatch::try_new(Arc::clone(schema), columns.to_vec())?, Arc::new(hashes)))
+}
+
+fn read_cold(cold: Option<&SharedCold>, key: &[u8], schema: &SchemaRef) -> Result<LogBatch> {
+    let mut values = Vec::new();
+    if let Some(cold) = cold {
+        cold.lock()?.get_many(&[key], &mut values)?;
+    }
+    let value = values.pop().flatten().ok_or_else(crate::column::broken_cold_row)?;
+    decode(&value, schema)
+}

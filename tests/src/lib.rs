@@ -1,1 +1,0 @@
-//! The test package has no library code; see it/.
