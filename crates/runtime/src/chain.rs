@@ -25,8 +25,8 @@ pub struct Link {
     pub ctx: OperatorContext,
     /// The chain's output for the operator's side output; `None`: side rows are dropped.
     pub side_output: Option<usize>,
-    /// Whether a snapshot is kept even when it holds no rows: its watermark matters.
-    pub keeps_watermark: bool,
+    /// Whether checkpoints keep its state and its watermark.
+    pub stateful: bool,
 }
 
 /// The frozen state of one operator at a barrier.
@@ -58,7 +58,8 @@ impl Chain {
     pub fn open(links: Vec<Link>) -> Result<Self> {
         let mut running = Vec::with_capacity(links.len());
         for mut link in links {
-            link.ctx.watermark = link.ctx.watermark.max(link.ctx.state.restored_watermark());
+            let restored = link.ctx.state.restored_watermark().unwrap_or(Watermark::MIN);
+            link.ctx.watermark = link.ctx.watermark.max(restored);
             link.operator.open(&mut link.ctx).map_err(|e| e.at(format!("open `{}`", link.name)))?;
             running.push(Running {
                 forwards_watermarks: link.operator.forwards_watermarks(),
@@ -117,16 +118,16 @@ impl Chain {
         })
     }
 
-    /// Freezes the state of every operator that has any. Call after [`Self::flush`].
+    /// Freezes the state (and watermark) of every operator that has any. Call after [`Self::flush`].
     pub fn freeze(&mut self) -> Result<Vec<FrozenOperator>> {
         let mut all = Vec::new();
-        for Running { link, .. } in &mut self.links {
+        for Running { link, .. } in self.links.iter_mut().filter(|l| l.link.stateful) {
             let frozen = link
                 .ctx
                 .state
                 .snapshot(link.ctx.watermark)
                 .map_err(|e| e.at(format!("snapshot of `{}`", link.name)))?;
-            if link.keeps_watermark || !frozen.is_empty() {
+            if !frozen.is_empty() {
                 all.push(FrozenOperator { uid: link.uid.clone(), frozen });
             }
         }
@@ -140,7 +141,7 @@ impl Chain {
 
     /// Bytes of state in memory.
     pub fn state_bytes(&self) -> u64 {
-        self.links.iter().map(|l| l.link.ctx.state.memory_bytes() as u64).sum()
+        self.links.iter().map(|l| l.link.ctx.state.memory_bytes()).sum()
     }
 
     /// Calls every operator in chain order, each after the rows of those before it.

@@ -9,6 +9,7 @@ pub mod alignment;
 pub mod chain;
 pub mod channel;
 pub mod core_threads;
+mod deploy;
 pub mod input_gate;
 pub mod metrics;
 pub mod operator;

@@ -26,6 +26,8 @@ pub struct Tail {
     partitions: Vec<ResultPartition>,
     sink: Option<SinkTail>,
     metrics: Arc<SharedMetrics>,
+    /// Report the chain's output watermark: a source task has no other.
+    reports_watermark: bool,
     /// When the oldest pending row came, microseconds since the epoch.
     pending_since_us: Option<i64>,
 }
@@ -43,9 +45,10 @@ impl Tail {
         partitions: Vec<ResultPartition>,
         sink: Option<Box<dyn SinkWriter>>,
         metrics: Arc<SharedMetrics>,
+        reports_watermark: bool,
     ) -> Self {
         let sink = sink.map(|writer| SinkTail { writer, batches: VecDeque::new(), dirty: false });
-        Self { partitions, sink, metrics, pending_since_us: None }
+        Self { partitions, sink, metrics, reports_watermark, pending_since_us: None }
     }
 
     /// Takes the chain's output. Nothing is sent before [`Self::send_full`].
@@ -56,6 +59,11 @@ impl Tail {
                     self.metrics.records_out.fetch_add(batch.num_rows() as u64, Relaxed);
                 }
                 self.pending_since_us.get_or_insert(now_us);
+            }
+            if let StreamElement::Watermark(watermark) = element
+                && self.reports_watermark
+            {
+                self.metrics.set_watermark(watermark);
             }
             if output == 0
                 && let Some(sink) = &mut self.sink

@@ -92,7 +92,38 @@ pub enum TaskOutcome {
 }
 
 /// Runs one task to its end. The future is not `Send`: spawn it on a core thread.
-/// Fails with the task's own error; a canceled task returns `Canceled`, promptly.
+/// Fails with the task's own error; a canceled task returns `Canceled`, promptly, also
+/// while it waits for room downstream.
 pub async fn run(setup: TaskSetup) -> Result<TaskOutcome> {
-    crate::task_loop::run(setup).await
+    let cancel = setup.cancel.clone();
+    let control = Arc::clone(&setup.control);
+    let attempt = setup.deployment.attempt;
+    let name = format!("{}[{}]", setup.deployment.vertex.name, attempt.subtask);
+    control.state_changed(attempt, ExecutionState::Initializing);
+    let opened = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Ok(TaskOutcome::Canceled),
+        opened = crate::deploy::open(setup) => opened,
+    };
+    let mut task = opened.map_err(|e| e.at(&name))?;
+    control.state_changed(attempt, ExecutionState::Running);
+    let ended = tokio::select! {
+        biased;
+        () = cancel.cancelled() => None,
+        ended = task.run() => Some(ended),
+    };
+    match ended {
+        Some(Ok(snapshot)) => Ok(TaskOutcome::Finished(snapshot)),
+        Some(Err(error)) => {
+            task.abort().await;
+            Err(error.at(&name))
+        }
+        None => {
+            task.abort().await;
+            Ok(TaskOutcome::Canceled)
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,14 +172,17 @@ impl Uploads {
         }
     }
 
-    /// The task has ended: `staging` is its last, `None` without a sink. Gives every
-    /// committable not known to be committed. Call when the uploads have ended.
-    pub async fn finish(&mut self, staging: Option<Staging>) -> Result<Vec<CommittableBytes>> {
-        let mut all: Vec<_> = std::mem::take(&mut self.staged).into_values().collect();
+    /// The task's last staging, which belongs to no checkpoint. Runs as an upload does.
+    pub fn stage_last(&mut self, staging: Option<Staging>) {
         if let Some(staging) = staging {
-            all.push(self.stage(staging));
+            let staging = self.stage(staging);
+            self.staged.insert(CheckpointId(u64::MAX), staging);
         }
-        committables(all).await
+    }
+
+    /// Every committable not known to be committed. Call when all uploads have ended.
+    pub async fn take_committables(&mut self) -> Result<Vec<CommittableBytes>> {
+        committables(std::mem::take(&mut self.staged).into_values().collect()).await
     }
 }
 

@@ -59,7 +59,10 @@ impl DataExchange {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         // Peers without a connection are forgotten when somebody asks for another one.
         peers.retain(|_, peer| {
-            Arc::strong_count(peer) > 1 || peer.try_lock().is_ok_and(|c| c.is_some())
+            let alive = |c: &Option<Arc<Connection>>| {
+                c.as_ref().is_some_and(|c| !c.broken.is_cancelled())
+            };
+            Arc::strong_count(peer) > 1 || peer.try_lock().is_ok_and(|c| alive(&c))
         });
         Arc::clone(peers.entry(data_addr.to_owned()).or_default())
     }

@@ -1,0 +1,226 @@
+//! Makes a running task of a deployment: fetches its state, opens its inputs, its operators
+//! and its outputs. Called by `task.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::try_join_all;
+use model::deployment::{ChannelId, OutputDeployment, TaskDeployment};
+use model::job_graph::OperatorNode;
+use model::operator_spec::OperatorSpec;
+use model::sink::{SinkWriter, WriterContext};
+use model::source::ReaderContext;
+use model::{CheckpointId, Error, Result, Watermark};
+use state::{StateStore, StoreOptions};
+
+use crate::chain::{Chain, Link};
+use crate::channel::Exchange;
+use crate::input_gate::{GateChannel, InputGate};
+use crate::operator::OperatorContext;
+use crate::operators;
+use crate::partitioner::{Partitioner, output_schema};
+use crate::result_partition::ResultPartition;
+use crate::source_head::SourceHead;
+use crate::tail::Tail;
+use crate::task::TaskSetup;
+use crate::task_loop::{Head, TaskLoop};
+use crate::upload::{self, UploadContext, Uploads};
+
+/// Keeps the task's channels registered for as long as it lives.
+pub(crate) struct Registration {
+    exchange: Arc<dyn Exchange>,
+    channels: Vec<ChannelId>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.exchange.unregister(&self.channels);
+    }
+}
+
+/// Opens everything. Inputs come first, so that producers find them while state is
+/// restored, and so that no two tasks wait for each other; outputs come last.
+pub(crate) async fn open(mut setup: TaskSetup) -> Result<TaskLoop> {
+    let (head, registration) = open_head(&setup)?;
+    let restored = restore(&mut setup).await?;
+    let chain = Chain::open(links(&setup, restored)?)?;
+    let partitions = try_join_all(setup.deployment.outputs.iter().map(|o| connect(&setup, o)));
+    let partitions = partitions.await?;
+    let is_source = setup.deployment.vertex.is_source();
+    let tail = Tail::new(partitions, open_sink(&setup)?, Arc::clone(&setup.metrics), is_source);
+    let uploads = Uploads::new(UploadContext {
+        attempt: setup.deployment.attempt,
+        key_groups: setup.deployment.key_groups,
+        store: setup.checkpoints,
+        control: setup.control,
+        clock: Arc::clone(&setup.clock),
+        io: setup.io,
+    });
+    Ok(TaskLoop::new(crate::task_loop::Parts {
+        head,
+        registration,
+        chain,
+        tail,
+        uploads,
+        commands: setup.commands,
+        clock: setup.clock,
+        metrics: setup.metrics,
+        dead_letters: dead_letter_output(&setup.deployment),
+    }))
+}
+
+fn open_head(setup: &TaskSetup) -> Result<(Head, Option<Registration>)> {
+    let deployment = &setup.deployment;
+    let first = first_operator(deployment)?;
+    if let OperatorSpec::Source { source, .. } = &first.spec {
+        let source = setup.connectors.source(source)?;
+        let reader = source.reader(ReaderContext {
+            subtask: deployment.attempt.subtask.0,
+            parallelism: deployment.vertex.parallelism,
+            clock: Arc::clone(&setup.clock),
+        })?;
+        let last = deployment.restore.as_ref().map_or(CheckpointId(0), |r| r.checkpoint);
+        let (control, io) = (Arc::clone(&setup.control), setup.io.clone());
+        let head = SourceHead::new(reader, deployment.attempt, last, control, io);
+        return Ok((Head::Source(head), None));
+    }
+    let mut channels = Vec::new();
+    let mut ids = Vec::new();
+    for input in &deployment.inputs {
+        let schema = first.inputs.get(input.port).ok_or_else(|| {
+            Error::internal(format!("`{}` has no input port {}", first.name, input.port))
+        })?;
+        for producer in &input.producers {
+            channels.push(GateChannel { port: input.port, schema: Arc::clone(schema) });
+            ids.push(ChannelId {
+                job: deployment.attempt.job,
+                attempt: deployment.attempt.attempt,
+                edge: input.edge,
+                from: *producer,
+                to: deployment.attempt.subtask,
+            });
+        }
+    }
+    if channels.is_empty() {
+        return Err(Error::internal("the deployment names no producer and no source"));
+    }
+    let gate = InputGate::new(channels, Arc::clone(&setup.clock));
+    setup.exchange.register_gate(ids.clone(), gate.handle());
+    let exchange = Arc::clone(&setup.exchange);
+    Ok((Head::Gate(gate), Some(Registration { exchange, channels: ids })))
+}
+
+fn first_operator(deployment: &TaskDeployment) -> Result<&OperatorNode> {
+    let first = deployment.vertex.operators.first();
+    first.ok_or_else(|| Error::internal("the deployment has no operator"))
+}
+
+async fn restore(setup: &mut TaskSetup) -> Result<BTreeMap<String, Vec<Bytes>>> {
+    let Some(restore) = setup.deployment.restore.take() else { return Ok(BTreeMap::new()) };
+    let fetch = upload::fetch(restore, Arc::clone(&setup.checkpoints));
+    let fetched = setup.io.spawn(fetch).await;
+    fetched.map_err(|e| Error::internal("fetching state panicked; see the log").caused_by(e))?
+}
+
+/// The operators between the source and the sink.
+fn links(setup: &TaskSetup, mut restored: BTreeMap<String, Vec<Bytes>>) -> Result<Vec<Link>> {
+    let nodes = setup.deployment.vertex.operators.iter().enumerate();
+    nodes
+        .filter(|(_, n)| {
+            !matches!(n.spec, OperatorSpec::Source { .. } | OperatorSpec::Sink { .. })
+        })
+        .map(|(index, node)| {
+            let files = restored.remove(&node.uid).unwrap_or_default();
+            link(setup, index, node, files).map_err(|e| e.at(format!("open `{}`", node.name)))
+        })
+        .collect()
+}
+
+fn link(setup: &TaskSetup, index: usize, node: &OperatorNode, files: Vec<Bytes>) -> Result<Link> {
+    let deployment = &setup.deployment;
+    let stateful = node.spec.is_stateful();
+    let cold = if stateful {
+        let attempt = &deployment.attempt;
+        let name = format!(
+            "{}-{}-{}-{}-{index}",
+            attempt.job, attempt.vertex, attempt.subtask, attempt.attempt
+        );
+        setup.backend.cold_store(&name)?
+    } else {
+        None
+    };
+    let state = StateStore::open(
+        StoreOptions {
+            uid: node.uid.clone(),
+            key_groups: deployment.key_groups,
+            max_parallelism: deployment.max_parallelism,
+            memory_bytes: deployment.state.memory_bytes,
+            cold,
+        },
+        files,
+    )?;
+    let side = deployment.vertex.side_outputs.iter().position(|s| s.operator == index);
+    Ok(Link {
+        name: node.name.clone(),
+        uid: node.uid.clone(),
+        operator: operators::build(node, &*setup.expressions)?,
+        ctx: OperatorContext {
+            state,
+            watermark: Watermark::MIN,
+            clock: Arc::clone(&setup.clock),
+            expressions: Arc::clone(&setup.expressions),
+            subtask: deployment.attempt.subtask.0,
+            parallelism: deployment.vertex.parallelism,
+            max_parallelism: deployment.max_parallelism,
+            key_groups: deployment.key_groups,
+        },
+        side_output: side.map(|s| s + 1),
+        stateful: stateful || matches!(node.spec, OperatorSpec::Watermark { .. }),
+    })
+}
+
+/// The chain's output for the dead letters of its source.
+fn dead_letter_output(deployment: &TaskDeployment) -> Option<usize> {
+    let is_source = deployment.vertex.is_source();
+    let side = deployment.vertex.side_outputs.iter().position(|s| s.operator == 0);
+    side.filter(|_| is_source).map(|s| s + 1)
+}
+
+async fn connect(setup: &TaskSetup, output: &OutputDeployment) -> Result<ResultPartition> {
+    let deployment = &setup.deployment;
+    let schema = output_schema(&deployment.vertex, output.output)?;
+    let subtask = deployment.attempt.subtask;
+    let partitioner = Partitioner::new(output, &schema, deployment.max_parallelism, subtask.0)?;
+    let channels = output.consumers.iter().map(|consumer| {
+        let channel = ChannelId {
+            job: deployment.attempt.job,
+            attempt: deployment.attempt.attempt,
+            edge: output.edge,
+            from: subtask,
+            to: consumer.subtask,
+        };
+        setup.exchange.connect(channel, &consumer.data_addr)
+    });
+    let senders = try_join_all(channels).await?;
+    let (clock, metrics) = (Arc::clone(&setup.clock), Arc::clone(&setup.metrics));
+    Ok(ResultPartition::new(output.output, partitioner, senders, clock, metrics))
+}
+
+fn open_sink(setup: &TaskSetup) -> Result<Option<Box<dyn SinkWriter>>> {
+    let deployment = &setup.deployment;
+    let Some(OperatorNode { uid, name, spec: OperatorSpec::Sink { sink }, .. }) =
+        deployment.vertex.operators.last()
+    else {
+        return Ok(None);
+    };
+    let context = WriterContext {
+        attempt: deployment.attempt,
+        name: name.clone(),
+        uid: uid.clone(),
+        parallelism: deployment.vertex.parallelism,
+        clock: Arc::clone(&setup.clock),
+    };
+    let writer = setup.connectors.sink(sink)?.writer(context);
+    writer.map(Some).map_err(|e| e.at(format!("open sink `{name}`")))
+}
