@@ -110,9 +110,7 @@ impl CheckpointStorage {
     async fn read_object(&self, job: JobId, path: &str) -> Result<Bytes> {
         let own = path.strip_prefix(&self.opened.uri).and_then(|p| p.strip_prefix('/'));
         let found = match own {
-            Some(relative) => {
-                get_all(&*self.opened.store, &self.opened.path(relative)?).await?
-            }
+            Some(relative) => get_all(&*self.opened.store, &self.opened.path(relative)?).await?,
             None if path.contains("://") => {
                 let foreign = storage::open_read(path)?;
                 get_all(&*foreign.store, &foreign.prefix).await?
@@ -142,7 +140,8 @@ impl CheckpointStorage {
     pub async fn commit(&self, manifest: &Manifest) -> Result<Committed> {
         let bytes = Bytes::from(file::encode(manifest)?);
         let path = self.manifest_path(manifest.job, manifest.checkpoint)?;
-        let what = || format!("commit of checkpoint {} of job {}", manifest.checkpoint, manifest.job);
+        let what =
+            || format!("commit of checkpoint {} of job {}", manifest.checkpoint, manifest.job);
         let mut last = None;
         for attempt in 0..COMMIT_TRIES {
             if attempt > 0 {

@@ -164,7 +164,7 @@ fn link(setup: &TaskSetup, index: usize, node: &OperatorNode, files: Vec<Bytes>)
     Ok(Link {
         name: node.name.clone(),
         uid: node.uid.clone(),
-        operator: operators::build(node, &*setup.expressions)?,
+        operator: operators::build(node, &setup.expressions)?,
         ctx: OperatorContext {
             state,
             watermark: Watermark::MIN,

@@ -150,6 +150,10 @@ impl TaskLoop {
         let idle_from_us = clock.now_us();
         tail.accept(&mut self.outputs, idle_from_us)?;
         tail.flush().await?;
+        // The costlier figures, as far as the head is not needed: nothing may come for long.
+        metrics.late_records.store(chain.late_records(), Relaxed);
+        metrics.state_bytes.store(chain.state_bytes(), Relaxed);
+        metrics.queued_bytes.store(0, Relaxed);
         let timer = chain.next_wakeup_ms().map(|due| {
             let wait = due.saturating_sub(clock.now_ms()).max(0);
             Duration::from_millis(u64::try_from(wait).unwrap_or(0))
@@ -166,7 +170,6 @@ impl TaskLoop {
             event = event.as_mut() => Turn::Head(event?),
         };
         metrics.add_idle_us(u64::try_from(clock.now_us() - idle_from_us).unwrap_or(0));
-        // Before the next wait everything is reported.
         self.turns = TURNS_PER_UPDATE;
         Ok(turn)
     }

@@ -11,8 +11,9 @@ mod world;
 
 use std::collections::BTreeMap;
 
+pub use keys::Keys;
+
 use crate::ColdStore;
-use keys::Keys;
 use world::World;
 
 /// Makes an empty cold store, or `None` for memory only.

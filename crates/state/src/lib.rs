@@ -38,6 +38,3 @@ pub const NO_SLOT: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod tests;

@@ -50,7 +50,9 @@ pub(crate) fn open(rest: &str, env: Environment<'_>) -> Result<Opened> {
 
 fn builder(bucket: &str, env: Environment<'_>) -> Result<AmazonS3Builder> {
     let get = |name: &str| env(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
-    let flag = |name: &str| get(name).map(|v| matches!(v.to_ascii_lowercase().as_str(), "1" | "true" | "yes"));
+    let flag = |name: &str| {
+        get(name).map(|v| matches!(v.to_ascii_lowercase().as_str(), "1" | "true" | "yes"))
+    };
     let endpoint = get("AWS_ENDPOINT_URL_S3").or_else(|| get("AWS_ENDPOINT_URL"));
     let region = get("AWS_REGION").or_else(|| get("AWS_DEFAULT_REGION"));
     let plain_http = endpoint.as_deref().is_some_and(|e| e.starts_with("http://"));

@@ -81,7 +81,10 @@ fn s3_takes_the_environment() {
     let with = |extra: &[(&'static str, &'static str)]| [&keys[..], extra].concat();
     let pairs = with(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:9")]);
     let opened = s3::open("bucket/some/prefix/", &env(&pairs)).unwrap();
-    assert_eq!((opened.prefix.as_ref(), opened.uri.as_str()), ("some/prefix", "s3://bucket/some/prefix"));
+    assert_eq!(
+        (opened.prefix.as_ref(), opened.uri.as_str()),
+        ("some/prefix", "s3://bucket/some/prefix")
+    );
     assert!(!format!("{opened:?}").contains("hidden"));
 
     let endpoint = [("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")];

@@ -19,6 +19,9 @@ const LONGEST_PAUSE_MS: u64 = 2_000;
 /// What the job manager tells us is taken within these bounds.
 const INTERVAL_BOUNDS_MS: (u64, u64) = (10, 60_000);
 
+/// How long tasks of a lost session may take to end before we register anew.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What happened, at some `now` in milliseconds of a clock that never goes back.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -148,6 +151,7 @@ pub(crate) async fn run(
                         "lost the job manager: canceling every task and registering anew"
                     );
                     executor.sessions.lost();
+                    executor.drained(DRAIN_TIMEOUT).await;
                     None
                 }
                 Step::Register => Some(register(&client, &executor, &introduction).await),
@@ -213,7 +217,8 @@ async fn beat(client: &JobManagerClient, executor: &TaskExecutor, within: Durati
         process: proto::json_to_wire(&ProcessFigures::now()).unwrap_or_default(),
     };
     match client.heartbeat(request, within).await {
-        Ok(answer) if answer.leader_epoch == epoch.0 => {
+        // Asked anew: a call of a new leader may have come in between.
+        Ok(answer) if answer.leader_epoch == executor.sessions.current().epoch.0 => {
             for attempt in answer.cancel {
                 match proto::attempt_from_wire(Some(attempt)) {
                     Ok(attempt) => executor.cancel_running(&attempt),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream};
 use model::connector::SinkSpec;
 use model::key_group::hash_bytes;
 use model::sink::{Committable, Committer};

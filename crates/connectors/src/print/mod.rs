@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use model::arrow::array::RecordBatch;
-use model::arrow::datatypes::SchemaRef;
 use model::arrow::json::WriterBuilder;
 use model::arrow::json::writer::LineDelimited;
 use model::connector::{ConnectorInfo, OptionError, Role, SinkSpec};
@@ -140,20 +139,18 @@ impl<W: Write + Send> SinkWriter for PrintWriter<W> {
     }
 }
 
-/// The schema of rows without kinds: what a reader of the lines sees.
-#[cfg(test)]
-fn changelog_of(schema: &SchemaRef) -> SchemaRef {
-    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
-    fields.push(Arc::new(row_kind::field()));
-    Arc::new(model::arrow::datatypes::Schema::new(fields))
-}
-
 #[cfg(test)]
 mod tests {
     use model::arrow::array::{Int64Array, UInt8Array};
-    use model::arrow::datatypes::{DataType, Field, Schema};
+    use model::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
     use super::*;
+
+    fn changelog_of(schema: &SchemaRef) -> SchemaRef {
+        let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+        fields.push(Arc::new(row_kind::field()));
+        Arc::new(Schema::new(fields))
+    }
 
     fn schema() -> SchemaRef {
         Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]))

@@ -78,8 +78,7 @@ impl Operator for DeduplicateOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let table =
-            self.table.ok_or_else(|| Error::internal("a deduplicate was not opened"))?;
+        let table = self.table.ok_or_else(|| Error::internal("a deduplicate was not opened"))?;
         key_group::hash_columns(&batch, &self.keys, &mut self.hashes)?;
         let keys: Vec<ArrayRef> =
             self.keys.iter().map(|key| Arc::clone(batch.column(*key))).collect();
@@ -90,14 +89,8 @@ impl Operator for DeduplicateOperator {
             return emit_first(&batch, &self.slots, first_created, created, out);
         };
         let times = self.time.as_ref().map(|time| time.millis(&batch)).transpose()?;
-        let winners = winners(
-            self.keep,
-            times.as_deref(),
-            &self.slots,
-            pane,
-            first_created,
-            &mut self.marks,
-        );
+        let winners =
+            winners(self.keep, times.as_deref(), &self.slots, pane, first_created, &mut self.marks);
         let rows: Vec<u32> = winners.iter().map(|(_, row)| *row).collect();
         let winning = take_record_batch(&batch, &UInt32Array::from(rows))?;
         let encoded = codec.encode(&winning)?;

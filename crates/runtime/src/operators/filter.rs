@@ -1,6 +1,6 @@
 //! Keeps the rows for which a SQL predicate is true. Built by `operators::build`.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, SchemaRef};
 use model::expression::{Expression, Expressions};

@@ -127,7 +127,7 @@ impl Buckets {
         self.log = Some(id);
         self.expired = watermark.0;
         let log = state.log_mut(id);
-        let namespaces: Vec<i64> = log.namespaces().collect();
+        let namespaces = log.namespaces();
         for start in namespaces {
             let mut bucket = Bucket::new(&self.keys, self.options.track_matches);
             for (stored, hashes) in log.batches(start)? {
@@ -158,10 +158,7 @@ impl Buckets {
     }
 
     /// Buckets with rows at these times.
-    pub fn overlapping(
-        &mut self,
-        times: RangeInclusive<i64>,
-    ) -> impl Iterator<Item = &mut Bucket> {
+    pub fn overlapping(&mut self, times: RangeInclusive<i64>) -> impl Iterator<Item = &mut Bucket> {
         let first = self.start_of(*times.start());
         // An interval that saturated at either end of time may be empty.
         let last = (*times.end()).max(first);
@@ -187,7 +184,8 @@ impl Buckets {
             let flags = || rows.iter().map(|row| matched.get(*row as usize));
             let log = state.log_mut(id);
             let track = self.options.track_matches;
-            let bucket = self.buckets.entry(start).or_insert_with(|| Bucket::new(&self.keys, track));
+            let bucket =
+                self.buckets.entry(start).or_insert_with(|| Bucket::new(&self.keys, track));
             let part_times = rows.iter().map(|row| times[*row as usize]);
             bucket.push(part.clone(), &part_hashes, part_times, flags())?;
             if bucket.rows.merge_small_chunks()? {

@@ -204,10 +204,11 @@ impl Operator for IntervalJoinOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let [left, right] = &mut self.sides;
-        for (port, own, other) in [(0, &mut *left, &right.input), (1, &mut *right, &left.input)] {
+        for port in [0, 1] {
+            let [left, right] = &mut self.sides;
+            let (own, other) = if port == 0 { (left, right) } else { (right, left) };
             let unmatched = own.buckets.expire(watermark.0);
-            Self::emit_unmatched(&self.output, port, other, unmatched.into_iter(), out)?;
+            Self::emit_unmatched(&self.output, port, &other.input, unmatched.into_iter(), out)?;
             own.buckets.drop_expired(&mut ctx.state, watermark.0)?;
         }
         Ok(())

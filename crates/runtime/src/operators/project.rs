@@ -63,9 +63,8 @@ impl Operator for Project {
     ) -> Result<()> {
         let mut arrays = Vec::with_capacity(self.columns.len() + 1);
         for (column, field) in self.columns.iter().zip(self.output.fields()) {
-            let array = column
-                .evaluate(&batch)
-                .map_err(|e| e.at(format!("column `{}`", field.name())))?;
+            let array =
+                column.evaluate(&batch).map_err(|e| e.at(format!("column `{}`", field.name())))?;
             arrays.push(array);
         }
         if self.changelog {

@@ -47,7 +47,9 @@ impl<'a> RankedRows<'a> {
 }
 
 /// Writes a list of (sort key, row), in order. Fails above 4 GiB.
-pub fn encode<'a>(entries: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Result<Box<[u8]>> {
+pub fn encode<'a>(
+    entries: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
+) -> Result<Box<[u8]>> {
     let table = 4 + entries.len() * 8;
     let data: usize = entries.clone().map(|(key, row)| key.len() + row.len()).sum();
     if u32::try_from(data).is_err() {

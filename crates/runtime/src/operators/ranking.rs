@@ -201,7 +201,11 @@ impl Ranker {
         changed: &[ChangedRanking],
     ) -> Result<NewRows<'a>> {
         if let Some(encoded) = &batch.encoded {
-            return Ok(NewRows { batch: batch.batch.clone(), chosen: None, encoded: Some(encoded) });
+            return Ok(NewRows {
+                batch: batch.batch.clone(),
+                chosen: None,
+                encoded: Some(encoded),
+            });
         }
         let entries = changed.iter().flat_map(|ranking| &ranking.entries);
         let mut rows: Vec<u32> = entries

@@ -41,15 +41,19 @@ impl TimeColumn {
             }
             DataType::Timestamp(TimeUnit::Second, _) => {
                 let seconds = array.as_primitive::<TimestampSecondType>().values();
-                seconds.iter().map(|s| s.checked_mul(1000)).collect::<Option<Vec<i64>>>().map_or_else(
-                    || {
-                        Err(Error::user(format!(
-                            "event time column `{}` is out of range in milliseconds",
-                            self.name
-                        )))
-                    },
-                    |ms| Ok(Cow::Owned(ms)),
-                )
+                seconds
+                    .iter()
+                    .map(|s| s.checked_mul(1000))
+                    .collect::<Option<Vec<i64>>>()
+                    .map_or_else(
+                        || {
+                            Err(Error::user(format!(
+                                "event time column `{}` is out of range in milliseconds",
+                                self.name
+                            )))
+                        },
+                        |ms| Ok(Cow::Owned(ms)),
+                    )
             }
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
                 let values = array.as_primitive::<TimestampMicrosecondType>().values();

@@ -66,9 +66,13 @@ impl Panes {
         let (size, slide, offset) = match window {
             None => return Ok(Self::Assigned),
             Some(Window::Tumbling { size_ms, offset_ms }) => (size_ms, size_ms, offset_ms),
-            Some(Window::Hopping { size_ms, slide_ms, offset_ms }) => (size_ms, slide_ms, offset_ms),
+            Some(Window::Hopping { size_ms, slide_ms, offset_ms }) => {
+                (size_ms, slide_ms, offset_ms)
+            }
             Some(Window::Session { .. }) => {
-                return Err(Error::user("windowJoin takes tumbling or hopping windows, not session"));
+                return Err(Error::user(
+                    "windowJoin takes tumbling or hopping windows, not session",
+                ));
             }
         };
         if size <= 0 || slide <= 0 || slide > size {
@@ -174,11 +178,13 @@ impl WindowJoinOperator {
                 batches.extend(log.batches(pane)?);
             }
         }
-        let rows = |batches: &[KeyedBatch]| batches.iter().map(|(b, _)| b.num_rows()).sum::<usize>();
+        let rows =
+            |batches: &[KeyedBatch]| batches.iter().map(|(b, _)| b.num_rows()).sum::<usize>();
         // The index goes over the smaller side, which is then probed in the caches.
         let stored = usize::from(rows(&inputs[1]) < rows(&inputs[0]));
         let [left, right] = inputs;
-        let (stored_batches, probe_batches) = if stored == 0 { (left, right) } else { (right, left) };
+        let (stored_batches, probe_batches) =
+            if stored == 0 { (left, right) } else { (right, left) };
         let joining = WindowBeingJoined { join: self, stored, window: (start, end) };
         joining.run(coalesce(stored_batches)?, coalesce(probe_batches)?, out)
     }
@@ -200,7 +206,7 @@ fn same_window_type(left: &Schema, right: &Schema) -> Result<()> {
 
 /// Pane ends above `start` and up to `end` in which the log has rows.
 fn panes_between(log: &state::Log, start: i64, end: i64) -> Vec<i64> {
-    log.namespaces().filter(|pane| start < *pane && *pane <= end).collect()
+    log.namespaces().into_iter().filter(|pane| start < *pane && *pane <= end).collect()
 }
 
 /// The join of one closing window.
@@ -213,7 +219,12 @@ struct WindowBeingJoined<'a> {
 }
 
 impl WindowBeingJoined<'_> {
-    fn run(&self, stored: Vec<KeyedBatch>, probes: Vec<KeyedBatch>, out: &mut Output) -> Result<()> {
+    fn run(
+        &self,
+        stored: Vec<KeyedBatch>,
+        probes: Vec<KeyedBatch>,
+        out: &mut Output,
+    ) -> Result<()> {
         let probing = 1 - self.stored;
         let keep_stored = self.join.keeps_unmatched(self.stored);
         let keep_probe = self.join.keeps_unmatched(probing);
@@ -304,9 +315,9 @@ impl Operator for WindowJoinOperator {
         let horizon = ctx.watermark.0.saturating_add(1);
         let is_late = |pane: i64| panes.last_window_of(pane) <= horizon;
         let log = ctx.state.log_mut(side.log()?);
-        let (low, high) = times.iter().fold((i64::MAX, i64::MIN), |(low, high), time| {
-            (low.min(*time), high.max(*time))
-        });
+        let (low, high) = times
+            .iter()
+            .fold((i64::MAX, i64::MIN), |(low, high), time| (low.min(*time), high.max(*time)));
         let (first, last) = (panes.end_of(low), panes.end_of(high));
         if first == last {
             if is_late(first) {
@@ -337,7 +348,7 @@ impl Operator for WindowJoinOperator {
         let mut panes = BTreeSet::new();
         for side in &self.sides {
             let log = ctx.state.log_mut(side.log()?);
-            panes.extend(log.namespaces().take_while(|pane| *pane <= horizon));
+            panes.extend(log.namespaces().into_iter().take_while(|pane| *pane <= horizon));
         }
         let ends: BTreeSet<i64> = panes
             .iter()

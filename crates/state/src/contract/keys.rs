@@ -61,7 +61,7 @@ impl Keys {
             Self::Time => Arc::new(
                 all.map(|n| some(n).map(int_of))
                     .collect::<TimestampMillisecondArray>()
-                    .with_timezone("UTC"),
+                    .with_timezone("+00:00"),
             ),
             Self::Narrow => Arc::new(all.map(|n| some(n).map(|n| n as u8)).collect::<UInt8Array>()),
             Self::Text => Arc::new(all.map(text).collect::<StringArray>()),

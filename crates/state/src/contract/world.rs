@@ -493,7 +493,7 @@ fn change(pane: &mut Pane, slot: u32, row: &mut Row, random: &mut Random) {
     let at = slot as usize;
     row.i64 += i64::from(random.below(1000)) - 300;
     row.f64 += 0.25;
-    row.i128 = row.i128.wrapping_mul(3) + (i128::from(random.next()) << 60);
+    row.i128 = row.i128.wrapping_mul(3).wrapping_add(i128::from(random.next()) << 60);
     pane.i64(0)[at] = row.i64;
     pane.f64(1)[at] = row.f64;
     pane.i128(2)[at] = row.i128;

@@ -1,0 +1,35 @@
+//! The manifest's JSON form is a promise to later releases: this text may gain fields, never lose
+//! or rename one.
+
+use super::manifest;
+use crate::{Manifest, file};
+
+const GOLDEN: &str = include_str!("golden_manifest.json");
+
+#[test]
+fn form_is_as_written_down() {
+    let text = String::from_utf8(file::encode(&manifest(7, "token-1")).unwrap()).unwrap();
+    assert_eq!(text, GOLDEN, "the manifest's form changed: is it still read by older releases?");
+    let read = file::decode(GOLDEN.as_bytes(), "golden").unwrap();
+    assert_eq!(read, manifest(7, "token-1"));
+}
+
+#[test]
+fn the_file_is_plain_json() {
+    let value: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();
+    let inner: Manifest = serde_json::from_value(value["manifest"].clone()).unwrap();
+    assert_eq!(inner, manifest(7, "token-1"));
+}
+
+#[test]
+fn other_versions_are_refused_with_advice() {
+    let mut later = manifest(1, "t");
+    later.version = 99;
+    let error = file::decode(&file::encode(&later).unwrap(), "x").unwrap_err();
+    assert_eq!(error.kind(), model::ErrorKind::User);
+    assert!(error.message().contains("version 99"), "{error}");
+    let mut other_hash = manifest(1, "t");
+    other_hash.key_hash_version = 2;
+    let error = file::decode(&file::encode(&other_hash).unwrap(), "x").unwrap_err();
+    assert!(error.message().contains("hash version 2"), "{error}");
+}

@@ -1,0 +1,255 @@
+//! The Dispatcher: takes jobs in, starts a JobMaster for each, finds jobs by id, prefix or
+//! name, and remembers those that are over. Called by `rpc.rs` and `rest/`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::job_graph::JobGraph;
+use model::{Error, JobId, Result, TaskManagerId};
+
+use crate::details::JobSnapshot;
+use crate::ha::job_store::{JobStore, StoredJob};
+use crate::job_master::{JobContext, JobHandle, JobMaster, JobMessage, JobSpec};
+use crate::{PlanFailure, Planner};
+
+/// Jobs that are over and still remembered.
+pub const MAX_ENDED: usize = 100;
+
+/// A job to run, as the HTTP API takes it.
+#[derive(Clone, Debug, Default)]
+pub struct Submission {
+    /// YAML.
+    pub job_file: String,
+    /// Start from this checkpoint.
+    pub from: Option<String>,
+    /// Instead of the file's.
+    pub name: Option<String>,
+    /// Operators whose state the checkpoint holds may be missing in the job.
+    pub allow_dropped_state: bool,
+}
+
+/// Why a job was not taken.
+#[derive(Debug)]
+pub enum SubmitError {
+    /// The job file is wrong.
+    Plan(PlanFailure),
+    /// It cannot be run, or not from that checkpoint.
+    Refused(Error),
+}
+
+/// A job that was found.
+#[derive(Clone)]
+pub enum Found {
+    Running(JobHandle),
+    Ended(Arc<JobSnapshot>),
+}
+
+#[derive(Default)]
+struct Jobs {
+    running: BTreeMap<JobId, JobHandle>,
+    ended: VecDeque<Arc<JobSnapshot>>,
+}
+
+pub struct Dispatcher {
+    context: JobContext,
+    planner: Arc<dyn Planner>,
+    store: Arc<dyn JobStore>,
+    jobs: Mutex<Jobs>,
+}
+
+impl Dispatcher {
+    pub fn new(context: JobContext, planner: Arc<dyn Planner>, store: Arc<dyn JobStore>) -> Self {
+        Self { context, planner, store, jobs: Mutex::default() }
+    }
+
+    pub fn context(&self) -> &JobContext {
+        &self.context
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Plans, checks, stores and starts the job. Returns its id and name.
+    pub async fn submit(
+        self: &Arc<Self>,
+        submission: Submission,
+    ) -> std::result::Result<(JobId, String), SubmitError> {
+        let planner = self.planner.clone();
+        let text = submission.job_file;
+        let planned = tokio::task::spawn_blocking(move || planner.plan(&text)).await;
+        let mut graph = planned
+            .map_err(|e| {
+                SubmitError::Refused(Error::internal("planning the job file broke off").caused_by(e))
+            })?
+            .map_err(SubmitError::Plan)?;
+        if let Some(name) = submission.name {
+            graph.name = name;
+        }
+        self.run(graph, submission.from, submission.allow_dropped_state)
+            .await
+            .map_err(SubmitError::Refused)
+    }
+
+    /// As [`Self::submit`], for a job that is planned already.
+    pub async fn run(
+        self: &Arc<Self>,
+        graph: JobGraph,
+        from: Option<String>,
+        allow_dropped_state: bool,
+    ) -> Result<(JobId, String)> {
+        graph.validate()?;
+        let manifest = match &from {
+            None => None,
+            Some(uri) => {
+                let manifest = self.context.checkpoints.load_uri(uri).await?;
+                ::checkpoint::check_compatible(&manifest, &graph, allow_dropped_state)?;
+                Some((uri.clone(), Arc::new(manifest)))
+            }
+        };
+        let id = JobId(rand::random());
+        let name = graph.name.clone();
+        let submitted_at_ms = self.context.clock.now_ms();
+        let spec = JobSpec { id, graph: Arc::new(graph), submitted_at_ms, from: manifest };
+        let stored = StoredJob { id, graph: spec.graph.as_ref().clone(), submitted_at_ms, from };
+        let (master, handle) = JobMaster::new(spec, self.context.clone())?;
+        self.store.put(&stored).await?;
+        self.jobs().running.insert(id, handle);
+        tracing::info!(job = %id, name, "job submitted");
+        let dispatcher = self.clone();
+        tokio::spawn(async move {
+            let ended = master.run().await;
+            dispatcher.ended(id, ended).await;
+        });
+        Ok((id, name))
+    }
+
+    async fn ended(&self, id: JobId, snapshot: JobSnapshot) {
+        if let Err(error) = self.store.remove(id).await {
+            tracing::warn!(job = %id, error = %error.chain(), "the job's record was not removed");
+        }
+        let mut jobs = self.jobs();
+        jobs.running.remove(&id);
+        if jobs.ended.len() == MAX_ENDED {
+            jobs.ended.pop_front();
+        }
+        jobs.ended.push_back(Arc::new(snapshot));
+    }
+
+    /// The running job with this very id.
+    pub fn running(&self, id: JobId) -> Option<JobHandle> {
+        self.jobs().running.get(&id).cloned()
+    }
+
+    pub fn running_jobs(&self) -> Vec<JobHandle> {
+        self.jobs().running.values().cloned().collect()
+    }
+
+    /// By id, by a unique prefix of it, or by name: a running job first, else the last ended.
+    ///
+    /// # Errors
+    /// User: none matches (the text says which there are), or several do.
+    pub fn find(&self, key: &str) -> Result<Found> {
+        let jobs = self.jobs();
+        let known = || {
+            let running = jobs.running.values().map(|h| (h.id, h.name.as_str()));
+            running.chain(jobs.ended.iter().map(|e| (e.details.id, e.details.name.as_str())))
+        };
+        let get = |id: JobId| match jobs.running.get(&id) {
+            Some(handle) => Some(Found::Running(handle.clone())),
+            None => jobs.ended.iter().find(|e| e.details.id == id).cloned().map(Found::Ended),
+        };
+        let named: Vec<JobId> =
+            jobs.running.values().filter(|h| h.name == key).map(|h| h.id).collect();
+        let by_name = match named.as_slice() {
+            [id] => Some(*id),
+            [] => jobs.ended.iter().rev().find(|e| e.details.name == key).map(|e| e.details.id),
+            several => return Err(ambiguous(key, several)),
+        };
+        if let Some(found) = by_name.and_then(get) {
+            return Ok(found);
+        }
+        let lower = key.to_ascii_lowercase();
+        let is_hex = !lower.is_empty() && lower.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut matching: Vec<JobId> = known()
+            .filter(|(id, _)| is_hex && id.to_string().starts_with(&lower))
+            .map(|(id, _)| id)
+            .collect();
+        matching.dedup();
+        match matching.as_slice() {
+            [id] => get(*id).ok_or_else(|| Error::internal(format!("job {id} vanished"))),
+            [] => Err(Error::user(format!("there is no job `{key}`"))),
+            several => Err(ambiguous(key, several)),
+        }
+    }
+
+    /// What is known of every job, newest submission first.
+    pub async fn snapshots(&self) -> Vec<Arc<JobSnapshot>> {
+        let handles = self.running_jobs();
+        let asked = handles.iter().map(|h| h.ask(|reply| JobMessage::Describe { reply }));
+        let asked = futures::future::join_all(asked).await;
+        let mut all: Vec<Arc<JobSnapshot>> = asked.into_iter().flatten().map(Arc::new).collect();
+        for ended in &self.jobs().ended {
+            if all.iter().all(|s| s.details.id != ended.details.id) {
+                all.push(ended.clone());
+            }
+        }
+        all.sort_by_key(|s| (std::cmp::Reverse(s.details.submitted_at_ms), s.details.id));
+        all
+    }
+
+    /// What is known of one job.
+    pub async fn snapshot(&self, key: &str) -> Result<Arc<JobSnapshot>> {
+        match self.find(key)? {
+            Found::Ended(snapshot) => Ok(snapshot),
+            Found::Running(handle) => {
+                match handle.ask(|reply| JobMessage::Describe { reply }).await {
+                    Ok(snapshot) => Ok(Arc::new(snapshot)),
+                    // It ended while we asked.
+                    Err(_) => self.ended_snapshot(handle.id).await,
+                }
+            }
+        }
+    }
+
+    /// The job's mailbox is closed, so its record is about to be there.
+    async fn ended_snapshot(&self, id: JobId) -> Result<Arc<JobSnapshot>> {
+        for _ in 0..100 {
+            if let Some(found) = self.jobs().ended.iter().find(|e| e.details.id == id) {
+                return Ok(found.clone());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        Err(Error::internal(format!("job {id} ended without leaving a record")))
+    }
+
+    /// Asks the job to cancel; its end is seen in its status. Harmless when it is over.
+    pub async fn cancel(&self, key: &str) -> Result<JobId> {
+        match self.find(key)? {
+            Found::Ended(snapshot) => Ok(snapshot.details.id),
+            Found::Running(handle) => {
+                // Closed: it is over.
+                let _ = handle.mailbox.send(JobMessage::Cancel).await;
+                Ok(handle.id)
+            }
+        }
+    }
+
+    /// Attempts among `reported` that should not run on that TaskManager.
+    pub fn unexpected(
+        &self,
+        task_manager: &TaskManagerId,
+        reported: &[model::ExecutionAttemptId],
+    ) -> Vec<model::ExecutionAttemptId> {
+        let jobs = self.jobs();
+        let expected = |id: &model::ExecutionAttemptId| {
+            jobs.running.get(&id.job).is_some_and(|job| job.expects(id, task_manager))
+        };
+        reported.iter().filter(|id| !expected(id)).copied().collect()
+    }
+}
+
+fn ambiguous(key: &str, jobs: &[JobId]) -> Error {
+    let ids: Vec<String> = jobs.iter().take(5).map(ToString::to_string).collect();
+    Error::user(format!("`{key}` fits several jobs: {}; give the whole id", ids.join(", ")))
+}

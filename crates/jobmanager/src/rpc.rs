@@ -1,0 +1,376 @@
+//! gRPC on both sides: the service that TaskManagers call, and the client with which the job
+//! manager calls them. The only file here that knows wire messages.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use model::deployment::TaskDeployment;
+use model::metrics::TaskMetrics;
+use model::{CheckpointId, Error, ExecutionAttemptId, LeaderEpoch, Result, TaskManagerId};
+use proto::v1::job_manager_service_server::{JobManagerService, JobManagerServiceServer};
+use proto::v1::task_manager_service_client::TaskManagerServiceClient;
+use proto::{
+    attempt_from_wire, attempt_to_wire, error_to_status, failure_from_wire, json_from_wire,
+    json_to_wire, status_to_error, v1,
+};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+
+use crate::dispatcher::Dispatcher;
+use crate::gateway::{GatewayError, GatewayResult, TaskManagerGateway};
+use crate::job_master::{JobHandle, JobMessage};
+use crate::slot_pool::TaskManagerInfo;
+use crate::source_coordinator::SplitsAnswer;
+
+/// Snapshots carry small state inline, deployments the graph and what is restored.
+const MAX_MESSAGE: usize = 256 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What TaskManagers are told about heartbeats.
+#[derive(Clone, Copy, Debug)]
+pub struct HeartbeatTiming {
+    pub interval_ms: u32,
+    pub timeout_ms: u32,
+}
+
+/// The service.
+pub struct JobManagerRpc {
+    dispatcher: Arc<Dispatcher>,
+    timing: HeartbeatTiming,
+}
+
+pub fn service(
+    dispatcher: Arc<Dispatcher>,
+    timing: HeartbeatTiming,
+) -> JobManagerServiceServer<JobManagerRpc> {
+    JobManagerServiceServer::new(JobManagerRpc { dispatcher, timing })
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE)
+}
+
+type Answer<T> = std::result::Result<Response<T>, Status>;
+
+fn answer<T>(result: Result<T>) -> Answer<T> {
+    result.map(Response::new).map_err(|e| error_to_status(&e))
+}
+
+impl JobManagerRpc {
+    fn epoch(&self) -> LeaderEpoch {
+        self.dispatcher.context().leader_epoch
+    }
+
+    /// Fences both ends: the caller must know this leader, and this leader the caller.
+    fn admit(&self, task_manager: &str, epoch: u64) -> std::result::Result<TaskManagerId, Status> {
+        if epoch != self.epoch().0 {
+            return Err(Status::failed_precondition(format!(
+                "leader epoch {epoch} is not the present one, {}; register again",
+                self.epoch()
+            )));
+        }
+        let id = TaskManagerId(task_manager.to_owned());
+        if !self.dispatcher.context().cluster.knows(&id) {
+            return Err(Status::not_found(format!("TaskManager {id} is not registered")));
+        }
+        Ok(id)
+    }
+
+    /// As [`Self::admit`], for a call that is about one task; an unknown TaskManager's tasks
+    /// are of the past.
+    fn admit_task(
+        &self,
+        task_manager: &str,
+        epoch: u64,
+        attempt: Option<v1::AttemptId>,
+    ) -> std::result::Result<(TaskManagerId, ExecutionAttemptId, JobHandle), Status> {
+        let id = self
+            .admit(task_manager, epoch)
+            .map_err(|status| Status::failed_precondition(status.message()))?;
+        let attempt = attempt_from_wire(attempt).map_err(|e| error_to_status(&e))?;
+        let job = self.dispatcher.running(attempt.job).ok_or_else(|| {
+            Status::failed_precondition(format!("job {} does not run here", attempt.job))
+        })?;
+        Ok((id, attempt, job))
+    }
+}
+
+fn decoded<T: serde::de::DeserializeOwned + Default>(bytes: &Bytes, what: &str) -> Result<T> {
+    if bytes.is_empty() { Ok(T::default()) } else { json_from_wire(bytes, what) }
+}
+
+#[tonic::async_trait]
+impl JobManagerService for JobManagerRpc {
+    async fn register(
+        &self,
+        request: Request<v1::RegisterRequest>,
+    ) -> Answer<v1::RegisterResponse> {
+        let request = request.into_inner();
+        if request.task_manager.is_empty() || request.slots == 0 {
+            return Err(Status::invalid_argument("a TaskManager needs an id and at least one slot"));
+        }
+        self.dispatcher.context().cluster.register(TaskManagerInfo {
+            id: TaskManagerId(request.task_manager),
+            rpc_addr: request.rpc_addr,
+            data_addr: request.data_addr,
+            slots: request.slots,
+            version: request.version,
+        });
+        Ok(Response::new(v1::RegisterResponse {
+            leader_epoch: self.epoch().0,
+            heartbeat_interval_ms: self.timing.interval_ms,
+            heartbeat_timeout_ms: self.timing.timeout_ms,
+        }))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<v1::HeartbeatRequest>,
+    ) -> Answer<v1::HeartbeatResponse> {
+        let request = request.into_inner();
+        let id = self.admit(&request.task_manager, request.leader_epoch)?;
+        let process = decoded(&request.process, "process figures").unwrap_or_default();
+        if !self.dispatcher.context().cluster.heartbeat(&id, process) {
+            return Err(Status::not_found(format!("TaskManager {id} is not registered")));
+        }
+        let mut reports: BTreeMap<_, Vec<(ExecutionAttemptId, TaskMetrics)>> = BTreeMap::new();
+        let mut reported = Vec::with_capacity(request.tasks.len());
+        for task in request.tasks {
+            let attempt = attempt_from_wire(task.attempt).map_err(|e| error_to_status(&e))?;
+            // Figures that cannot be read must not cost the heartbeat.
+            let metrics = decoded(&task.metrics, "task metrics").unwrap_or_default();
+            reported.push(attempt);
+            reports.entry(attempt.job).or_default().push((attempt, metrics));
+        }
+        for job in self.dispatcher.running_jobs() {
+            let tasks = reports.remove(&job.id).unwrap_or_default();
+            let message = JobMessage::Heartbeat { task_manager: id.clone(), tasks };
+            // A job too busy for this one gets the next.
+            let _ = job.mailbox.try_send(message);
+        }
+        let cancel = self.dispatcher.unexpected(&id, &reported);
+        Ok(Response::new(v1::HeartbeatResponse {
+            leader_epoch: self.epoch().0,
+            cancel: cancel.iter().map(attempt_to_wire).collect(),
+        }))
+    }
+
+    async fn update_task_state(
+        &self,
+        request: Request<v1::UpdateTaskStateRequest>,
+    ) -> Answer<v1::Ack> {
+        let request = request.into_inner();
+        let (task_manager, attempt, job) =
+            self.admit_task(&request.task_manager, request.leader_epoch, request.attempt)?;
+        let state = serde_json::from_value(serde_json::Value::String(request.state.clone()))
+            .map_err(|_| {
+                Status::invalid_argument(format!("`{}` is not a task state", request.state))
+            })?;
+        let last = decoded(&request.final_snapshot, "the final snapshot")
+            .map_err(|e| error_to_status(&e))?;
+        let error = request.failure.map(|f| failure_from_wire(Some(f)));
+        let message = |reply| JobMessage::TaskState { task_manager, attempt, state, error, last, reply };
+        answer(job.ask(message).await.and_then(|r| r).map(|()| v1::Ack {}))
+    }
+
+    async fn acknowledge_checkpoint(
+        &self,
+        request: Request<v1::AcknowledgeCheckpointRequest>,
+    ) -> Answer<v1::Ack> {
+        let request = request.into_inner();
+        let (task_manager, attempt, job) =
+            self.admit_task(&request.task_manager, request.leader_epoch, request.attempt)?;
+        let snapshot =
+            json_from_wire(&request.snapshot, "the snapshot").map_err(|e| error_to_status(&e))?;
+        let id = CheckpointId(request.checkpoint);
+        let message = |reply| JobMessage::Acknowledge { task_manager, attempt, id, snapshot, reply };
+        answer(job.ask(message).await.and_then(|r| r).map(|()| v1::Ack {}))
+    }
+
+    async fn decline_checkpoint(
+        &self,
+        request: Request<v1::DeclineCheckpointRequest>,
+    ) -> Answer<v1::Ack> {
+        let request = request.into_inner();
+        let (task_manager, attempt, job) =
+            self.admit_task(&request.task_manager, request.leader_epoch, request.attempt)?;
+        let error = failure_from_wire(request.failure);
+        let id = CheckpointId(request.checkpoint);
+        let message = |reply| JobMessage::Decline { task_manager, attempt, id, error, reply };
+        answer(job.ask(message).await.and_then(|r| r).map(|()| v1::Ack {}))
+    }
+
+    async fn request_splits(
+        &self,
+        request: Request<v1::RequestSplitsRequest>,
+    ) -> Answer<v1::RequestSplitsResponse> {
+        let request = request.into_inner();
+        let (task_manager, attempt, job) =
+            self.admit_task(&request.task_manager, request.leader_epoch, request.attempt)?;
+        let last_checkpoint = CheckpointId(request.last_checkpoint);
+        let message =
+            |reply| JobMessage::RequestSplits { task_manager, attempt, last_checkpoint, reply };
+        let given = job.ask(message).await.and_then(|r| r);
+        answer(given.and_then(|given| {
+            let (splits, no_more, retry_after_ms) = match given {
+                SplitsAnswer::Splits(splits) => (splits, false, 0),
+                SplitsAnswer::RetryAfterMs(ms) => (Vec::new(), false, ms),
+                SplitsAnswer::NoMore => (Vec::new(), true, 0),
+            };
+            let splits = json_to_wire(&splits)?;
+            Ok(v1::RequestSplitsResponse { splits, no_more, retry_after_ms })
+        }))
+    }
+}
+
+/// Calls TaskManagers; keeps one connection per address.
+pub struct TonicGateway {
+    epoch: LeaderEpoch,
+    channels: Mutex<BTreeMap<String, Channel>>,
+}
+
+/// Connections kept; beyond that the oldest address goes (it is opened again when needed).
+const MAX_CHANNELS: usize = 1024;
+
+impl TonicGateway {
+    pub fn new(epoch: LeaderEpoch) -> Self {
+        Self { epoch, channels: Mutex::default() }
+    }
+
+    fn client(
+        &self,
+        addr: &str,
+    ) -> std::result::Result<TaskManagerServiceClient<Channel>, GatewayError> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = match channels.get(addr) {
+            Some(channel) => channel.clone(),
+            None => {
+                let endpoint = Endpoint::from_shared(format!("http://{addr}")).map_err(|e| {
+                    let text = format!("`{addr}` is not the address of a TaskManager");
+                    GatewayError::Unreachable(Error::user(text).caused_by(e))
+                })?;
+                let channel = endpoint
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .timeout(CALL_TIMEOUT)
+                    .tcp_nodelay(true)
+                    .connect_lazy();
+                if channels.len() >= MAX_CHANNELS {
+                    channels.pop_first();
+                }
+                channels.insert(addr.to_owned(), channel.clone());
+                channel
+            }
+        };
+        Ok(TaskManagerServiceClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE))
+    }
+
+    /// Sorts what went wrong: a refused or broken connection means that the process is gone.
+    fn failed(&self, addr: &str, status: &Status) -> GatewayError {
+        let error = status_to_error(&format!("TaskManager at {addr}"), status);
+        if status.code() == tonic::Code::Unavailable && is_connection_error(status) {
+            let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+            channels.remove(addr);
+            return GatewayError::Unreachable(error);
+        }
+        GatewayError::Refused(error)
+    }
+}
+
+/// Whether the status was made here by the transport, because of an I/O error, rather than
+/// sent by the other side.
+fn is_connection_error(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind as K;
+            return matches!(
+                io.kind(),
+                K::ConnectionRefused
+                    | K::ConnectionReset
+                    | K::ConnectionAborted
+                    | K::BrokenPipe
+                    | K::NotConnected
+                    | K::UnexpectedEof
+            );
+        }
+        cause = error.source();
+    }
+    false
+}
+
+#[async_trait]
+impl TaskManagerGateway for TonicGateway {
+    async fn submit_task(&self, addr: &str, deployment: &TaskDeployment) -> GatewayResult {
+        let request = v1::SubmitTaskRequest {
+            leader_epoch: self.epoch.0,
+            deployment: json_to_wire(deployment).map_err(GatewayError::Refused)?,
+        };
+        let outcome = self.client(addr)?.submit_task(request).await;
+        outcome.map(|_| ()).map_err(|status| self.failed(addr, &status))
+    }
+
+    async fn cancel_task(&self, addr: &str, attempt: ExecutionAttemptId) -> GatewayResult {
+        let request = v1::CancelTaskRequest {
+            leader_epoch: self.epoch.0,
+            attempt: Some(attempt_to_wire(&attempt)),
+        };
+        let outcome = self.client(addr)?.cancel_task(request).await;
+        outcome.map(|_| ()).map_err(|status| self.failed(addr, &status))
+    }
+
+    async fn trigger_checkpoint(
+        &self,
+        addr: &str,
+        attempts: &[ExecutionAttemptId],
+        id: CheckpointId,
+        triggered_at_ms: i64,
+    ) -> GatewayResult {
+        let request = v1::TriggerCheckpointRequest {
+            leader_epoch: self.epoch.0,
+            attempts: attempts.iter().map(attempt_to_wire).collect(),
+            checkpoint: id.0,
+            triggered_at_ms,
+        };
+        let outcome = self.client(addr)?.trigger_checkpoint(request).await;
+        outcome.map(|_| ()).map_err(|status| self.failed(addr, &status))
+    }
+
+    async fn notify_complete(
+        &self,
+        addr: &str,
+        attempts: &[ExecutionAttemptId],
+        id: CheckpointId,
+    ) -> GatewayResult {
+        let request = self.notice(attempts, id);
+        let outcome = self.client(addr)?.notify_checkpoint_complete(request).await;
+        outcome.map(|_| ()).map_err(|status| self.failed(addr, &status))
+    }
+
+    async fn notify_aborted(
+        &self,
+        addr: &str,
+        attempts: &[ExecutionAttemptId],
+        id: CheckpointId,
+    ) -> GatewayResult {
+        let request = self.notice(attempts, id);
+        let outcome = self.client(addr)?.notify_checkpoint_aborted(request).await;
+        outcome.map(|_| ()).map_err(|status| self.failed(addr, &status))
+    }
+}
+
+impl TonicGateway {
+    fn notice(&self, attempts: &[ExecutionAttemptId], id: CheckpointId) -> v1::NotifyCheckpointRequest {
+        v1::NotifyCheckpointRequest {
+            leader_epoch: self.epoch.0,
+            attempts: attempts.iter().map(attempt_to_wire).collect(),
+            checkpoint: id.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! Puts the job manager together and on the network. Called by `cli`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::checkpoint::CheckpointStorage;
+use model::connector::Connectors;
+use model::job_graph::JobGraph;
+use model::{Clock, Error, LeaderEpoch, Result, SystemClock};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::Cluster;
+use crate::dispatcher::Dispatcher;
+use crate::ha::job_store::InMemoryJobStore;
+use crate::job_master::JobContext;
+use crate::rest;
+use crate::rpc::{self, HeartbeatTiming, TonicGateway};
+
+/// How long open requests may take to end at shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// How a job manager runs. Port 0 means any free port.
+#[derive(Clone)]
+pub struct JobManagerOptions {
+    /// For TaskManagers (gRPC).
+    pub rpc_addr: SocketAddr,
+    /// For people and `streamctl` (HTTP).
+    pub http_addr: SocketAddr,
+    /// Where checkpoints go: an object store URI with prefix.
+    pub storage: String,
+    pub heartbeat_interval_ms: u32,
+    /// A TaskManager silent for longer is lost.
+    pub heartbeat_timeout_ms: u32,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl JobManagerOptions {
+    /// Loopback, any ports, the wall clock, heartbeats every 200 ms, lost after 1500 ms.
+    pub fn new(storage: impl Into<String>) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            rpc_addr: any,
+            http_addr: any,
+            storage: storage.into(),
+            heartbeat_interval_ms: 200,
+            heartbeat_timeout_ms: 1500,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// What the job manager is given and does not know.
+#[derive(Clone)]
+pub struct JobManagerParts {
+    pub connectors: Arc<dyn Connectors>,
+    pub planner: Arc<dyn Planner>,
+}
+
+/// From the text of a job file to a JobGraph.
+pub trait Planner: Send + Sync {
+    /// May take as long as planning takes; called on a thread that may block.
+    fn plan(&self, job_file: &str) -> std::result::Result<JobGraph, PlanFailure>;
+}
+
+/// Why a job file is no job.
+#[derive(Clone, Debug)]
+pub struct PlanFailure {
+    /// The diagnostics as shown in a terminal.
+    pub text: String,
+    /// The same for programs.
+    pub diagnostics: serde_json::Value,
+}
+
+/// A job manager that serves.
+pub struct RunningJobManager {
+    pub rpc_addr: SocketAddr,
+    pub http_addr: SocketAddr,
+    dispatcher: Arc<Dispatcher>,
+    stop: CancellationToken,
+    servers: Vec<(&'static str, JoinHandle<Result<()>>)>,
+}
+
+impl RunningJobManager {
+    /// For a process that holds the job manager itself (`streamctl run`).
+    pub fn dispatcher(&self) -> &Arc<Dispatcher> {
+        &self.dispatcher
+    }
+
+    /// Stops serving. Running jobs end with their TaskManagers, which miss the heartbeats;
+    /// their checkpoints stay.
+    pub async fn shutdown(self) -> Result<()> {
+        self.stop.cancel();
+        self.wait().await
+    }
+
+    /// Ends when the job manager does: after a shutdown, or because it cannot serve any more.
+    pub async fn wait(mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        for (name, server) in &mut self.servers {
+            let ended = tokio::select! { biased;
+                ended = &mut *server => ended,
+                () = async {
+                    self.stop.cancelled().await;
+                    tokio::time::sleep(SHUTDOWN_GRACE).await;
+                } => {
+                    server.abort();
+                    continue;
+                }
+            };
+            self.stop.cancel();
+            let ended = ended.unwrap_or_else(|e| Err(Error::internal("broke off").caused_by(e)));
+            outcome = outcome.and(ended.map_err(|e| e.at(*name)));
+        }
+        outcome
+    }
+}
+
+impl Drop for RunningJobManager {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Binds both addresses and serves.
+///
+/// # Errors
+/// User: an address or the storage cannot be used; the text names it.
+pub async fn start(options: JobManagerOptions, parts: JobManagerParts) -> Result<RunningJobManager> {
+    let storage = CheckpointStorage::open(&options.storage)
+        .map_err(|e| e.at(format!("checkpoint storage {}", options.storage)))?;
+    let rpc_listener = bind("--rpc-addr", options.rpc_addr).await?;
+    let http_listener = bind("--http-addr", options.http_addr).await?;
+    let rpc_addr = local_addr(&rpc_listener)?;
+    let http_addr = local_addr(&http_listener)?;
+
+    let clock = options.clock;
+    let leader_epoch = LeaderEpoch(u64::try_from(clock.now_ms()).unwrap_or_default().max(1));
+    let timeout_ms = options.heartbeat_timeout_ms;
+    let cluster = Arc::new(Cluster::new(leader_epoch, i64::from(timeout_ms), clock.clone()));
+    let context = JobContext {
+        leader_epoch,
+        cluster: cluster.clone(),
+        gateway: Arc::new(TonicGateway::new(leader_epoch)),
+        checkpoints: Arc::new(storage),
+        connectors: parts.connectors,
+        clock,
+    };
+    let store = Arc::new(InMemoryJobStore::default());
+    let dispatcher = Arc::new(Dispatcher::new(context, parts.planner, store));
+
+    let stop = CancellationToken::new();
+    let timing = HeartbeatTiming { interval_ms: options.heartbeat_interval_ms, timeout_ms };
+    let servers = vec![
+        ("RPC server", serve_rpc(rpc_listener, dispatcher.clone(), timing, stop.clone())),
+        ("HTTP server", serve_http(http_listener, dispatcher.clone(), stop.clone())),
+        ("heartbeat watch", watch(cluster, timeout_ms, stop.clone())),
+    ];
+    tracing::info!(%rpc_addr, %http_addr, %leader_epoch, "job manager started");
+    Ok(RunningJobManager { rpc_addr, http_addr, dispatcher, stop, servers })
+}
+
+async fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(addr).await.map_err(|e| {
+        Error::user(format!("cannot listen on {addr}; choose another {flag} (port 0: any)"))
+            .caused_by(e)
+    })
+}
+
+fn local_addr(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().map_err(|e| Error::internal("a bound socket has no address").caused_by(e))
+}
+
+fn serve_rpc(
+    listener: TcpListener,
+    dispatcher: Arc<Dispatcher>,
+    timing: HeartbeatTiming,
+    stop: CancellationToken,
+) -> JoinHandle<Result<()>> {
+    tokio::spawn(async move {
+        // tonic sets options such as TCP_NODELAY only on connections it accepts itself.
+        let incoming = tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |stream| {
+            stream.inspect(|s| {
+                if let Err(error) = s.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY is not set");
+                }
+            })
+        });
+        tonic::transport::Server::builder()
+            .add_service(rpc::service(dispatcher, timing))
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+            .await
+            .map_err(|e| Error::external("stopped serving").caused_by(e))
+    })
+}
+
+fn serve_http(
+    listener: TcpListener,
+    dispatcher: Arc<Dispatcher>,
+    stop: CancellationToken,
+) -> JoinHandle<Result<()>> {
+    tokio::spawn(async move {
+        axum::serve(listener, rest::router(dispatcher))
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
+            .map_err(|e| Error::external("stopped serving").caused_by(e))
+    })
+}
+
+/// Looks for silent TaskManagers often enough that one is found soon after its timeout.
+fn watch(
+    cluster: Arc<Cluster>,
+    timeout_ms: u32,
+    stop: CancellationToken,
+) -> JoinHandle<Result<()>> {
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(u64::from(timeout_ms / 10).max(10)));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! { biased;
+                () = stop.cancelled() => return Ok(()),
+                _ = ticks.tick() => cluster.tick(),
+            }
+        }
+    })
+}
