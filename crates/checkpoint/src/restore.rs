@@ -68,11 +68,12 @@ pub fn check_compatible(
     allow_dropped_state: bool,
 ) -> Result<()> {
     manifest.check_version()?;
-    if manifest.max_parallelism != graph.max_parallelism {
+    let max = manifest.max_parallelism;
+    if max != graph.max_parallelism {
         return Err(Error::user(format!(
-            "checkpoint {} was taken with maxParallelism {}, the job has {}; set \
-             maxParallelism: {0} in the job file (it cannot change while state is kept)",
-            manifest.checkpoint, manifest.max_parallelism, graph.max_parallelism,
+            "checkpoint {} was taken with maxParallelism {max}, the job has {}; set \
+             maxParallelism: {max} in the job file (it cannot change while state is kept)",
+            manifest.checkpoint, graph.max_parallelism,
         )));
     }
     if allow_dropped_state {

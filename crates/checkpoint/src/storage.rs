@@ -293,31 +293,26 @@ impl CheckpointStorage {
 
     async fn remove(&self, job: JobId, checkpoint: CheckpointId) -> Result<usize> {
         let manifest = self.manifest_path(job, checkpoint)?;
-        let mut removed = usize::from(self.remove_object(&manifest).await?);
         let prefix = self.opened.path(&folder(job, checkpoint))?;
-        let objects: Vec<Path> = self
-            .opened
-            .store
-            .list(Some(&prefix))
-            .map_ok(|meta| meta.location)
+        let listed = self.opened.store.list(Some(&prefix)).map_ok(|meta| meta.location);
+        let objects: Vec<Path> = listed
             .try_collect()
             .await
             .map_err(|e| store_error(format!("listing {prefix}"), e))?;
-        let mut results = futures::stream::iter(objects)
+        self.remove_object(&manifest).await?;
+        let removed = objects.len();
+        futures::stream::iter(objects.into_iter().filter(|path| *path != manifest))
             .map(|path| async move { self.remove_object(&path).await })
-            .buffer_unordered(8);
-        while let Some(gone) = results.next().await {
-            removed += usize::from(gone?);
-        }
-        drop(results);
+            .buffer_unordered(8)
+            .try_collect::<Vec<()>>()
+            .await?;
         self.remove_directory(job, checkpoint).await?;
         Ok(removed)
     }
 
-    async fn remove_object(&self, path: &Path) -> Result<bool> {
+    async fn remove_object(&self, path: &Path) -> Result<()> {
         match self.opened.store.delete(path).await {
-            Ok(()) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(store_error(format!("deleting {path}"), error)),
         }
     }

@@ -15,10 +15,15 @@ pub(crate) struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// The options of a node. The keys `connector` and `onBadRecord` belong to every
-    /// source and are not refused, whether or not `known` has them.
-    pub(crate) fn of_node(value: &'a Value, known: &[&str]) -> Result<Self, OptionError> {
+    /// The options of a source. `onBadRecord` belongs to every source, whether or not it
+    /// can meet bad records, and `connector` to every node.
+    pub(crate) fn of_source(value: &'a Value, known: &[&str]) -> Result<Self, OptionError> {
         Self::new(value, Vec::new(), known, &["connector", "onBadRecord"])
+    }
+
+    /// The options of a sink.
+    pub(crate) fn of_sink(value: &'a Value, known: &[&str]) -> Result<Self, OptionError> {
+        Self::new(value, Vec::new(), known, &["connector"])
     }
 
     fn new(
@@ -296,7 +301,7 @@ mod tests {
     #[test]
     fn an_unknown_option_names_the_likely_one() {
         let value = json!({ "splitsize": "1MiB" });
-        let error = Options::of_node(&value, &["path", "splitSize"]).err().unwrap();
+        let error = Options::of_source(&value, &["path", "splitSize"]).err().unwrap();
         assert_eq!(error.path, ["splitsize"]);
         assert!(error.at_key);
         assert_eq!(
@@ -308,7 +313,7 @@ mod tests {
     #[test]
     fn wrong_types_say_what_was_found() {
         let value = json!({ "a": 5, "b": "x", "c": { "d": [] } });
-        let options = Options::of_node(&value, &["a", "b", "c"]).unwrap();
+        let options = Options::of_source(&value, &["a", "b", "c"]).unwrap();
         assert_eq!(options.string("a").unwrap_err().message, "expected text, found the number 5");
         assert!(options.duration_ms("b").unwrap_err().help.unwrap().contains("10s"));
         let nested = options.nested("c", &["d"]).unwrap().unwrap();

@@ -64,7 +64,7 @@ pub(crate) enum Body<'a> {
     Window(WindowDef<'a>),
     Aggregate { keys: Vec<Name>, aggregates: Vec<AggregateDef<'a>> },
     WindowJoin { join: JoinDef, window: Option<Spanned<Window>> },
-    IntervalJoin { join: JoinDef, lower_ms: i64, upper_ms: i64, bounds: Range<usize> },
+    IntervalJoin { join: JoinDef, lower_ms: i64, upper_ms: i64 },
     Deduplicate { keys: Vec<Name>, keep: Keep, order_by: Option<Name> },
     TopN(TopNDef),
     Union,
@@ -344,4 +344,10 @@ fn watermark_def(fields: Fields<'_>) -> Option<WatermarkDef> {
         None => None,
     };
     Some(WatermarkDef { column: column?, delay_ms, idle_timeout_ms })
+}
+
+/// Every `type` that a transform can have.
+#[cfg(test)]
+pub(crate) fn transform_types() -> &'static [&'static str] {
+    transforms::TYPES
 }

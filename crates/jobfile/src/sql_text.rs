@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use arrow::datatypes::Schema;
 use model::operator_spec::AggregateFunction;
 
 use crate::diagnostic::closest;
@@ -100,6 +101,28 @@ pub(crate) fn is_identifier(text: &str) -> bool {
     let plain = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
         && chars.all(|c| c.is_alphanumeric() || c == '_');
     plain || quoted('"') || quoted('`')
+}
+
+/// The column that `expr` is, if it is nothing but a column: by the rules of the expression
+/// engine, exactly or (unquoted) as the only one that differs in case.
+pub(crate) fn plain_column(expr: &str, schema: &Schema) -> Option<String> {
+    let expr = expr.trim();
+    if !is_identifier(expr) {
+        return None;
+    }
+    let name = unquote(expr);
+    if schema.index_of(&name).is_ok() {
+        return Some(name);
+    }
+    if name != expr {
+        return None;
+    }
+    let lower = name.to_lowercase();
+    let mut fitting = schema.fields().iter().filter(|f| f.name().to_lowercase() == lower);
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Some(only.name().clone()),
+        _ => None,
+    }
 }
 
 /// `expr AS name` in its two parts; the name is `None` without `AS`.

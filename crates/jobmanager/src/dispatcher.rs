@@ -107,7 +107,7 @@ impl Dispatcher {
                 Some((uri.clone(), Arc::new(manifest)))
             }
         };
-        let id = JobId(rand::random());
+        let id = JobId((self.context.random)());
         let name = graph.name.clone();
         let submitted_at_ms = self.context.clock.now_ms();
         let spec = JobSpec { id, graph: Arc::new(graph), submitted_at_ms, from: manifest };

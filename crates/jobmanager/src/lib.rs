@@ -12,6 +12,8 @@ pub mod details;
 pub mod dispatcher;
 pub mod execution_graph;
 pub mod failover;
+#[cfg(test)]
+mod fixtures;
 pub mod gateway;
 pub mod ha;
 pub mod job_master;

@@ -186,7 +186,8 @@ impl ResourceManager {
 
     /// Serves the queue from its front as far as the free slots go.
     fn grant(&mut self, actions: &mut Vec<ResourceAction>) {
-        let (pool, total) = (&mut self.pool, self.pool.total());
+        let total = self.pool.total();
+        let pool = &mut self.pool;
         self.waiting.sort_by_key(|r| pool.held_by(r.job) == 0);
         let mut blocked = false;
         self.waiting.retain_mut(|request| {

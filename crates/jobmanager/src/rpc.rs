@@ -231,7 +231,7 @@ pub struct TonicGateway {
     channels: Mutex<BTreeMap<String, Channel>>,
 }
 
-/// Connections kept; beyond that the oldest address goes (it is opened again when needed).
+/// Connections kept; beyond that any one goes (it is opened again when needed).
 const MAX_CHANNELS: usize = 1024;
 
 impl TonicGateway {

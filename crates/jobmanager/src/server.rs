@@ -8,6 +8,8 @@ use ::checkpoint::CheckpointStorage;
 use model::connector::Connectors;
 use model::job_graph::JobGraph;
 use model::{Clock, Error, LeaderEpoch, Result, SystemClock};
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -148,6 +150,7 @@ pub async fn start(options: JobManagerOptions, parts: JobManagerParts) -> Result
         checkpoints: Arc::new(storage),
         connectors: parts.connectors,
         clock,
+        random: Arc::new(random),
     };
     let store = Arc::new(InMemoryJobStore::default());
     let dispatcher = Arc::new(Dispatcher::new(context, parts.planner, store));
@@ -161,6 +164,13 @@ pub async fn start(options: JobManagerOptions, parts: JobManagerParts) -> Result
     ];
     tracing::info!(%rpc_addr, %http_addr, %leader_epoch, "job manager started");
     Ok(RunningJobManager { rpc_addr, http_addr, dispatcher, stop, servers })
+}
+
+/// From the operating system: ids must not repeat over job manager lives.
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    OsRng.try_fill_bytes(&mut bytes).expect("the operating system has randomness");
+    u128::from_be_bytes(bytes)
 }
 
 async fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener> {
@@ -190,8 +200,11 @@ fn serve_rpc(
             })
         });
         tonic::transport::Server::builder()
-            .add_service(rpc::service(dispatcher, timing))
-            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+            .serve_with_incoming_shutdown(
+                rpc::service(dispatcher, timing),
+                incoming,
+                stop.cancelled_owned(),
+            )
             .await
             .map_err(|e| Error::external("stopped serving").caused_by(e))
     })

@@ -97,8 +97,10 @@ impl Chain {
         self.each(out, |operator, ctx, output| operator.flush(ctx, output))
     }
 
-    /// End of input: the last watermark, then every operator's last rows.
+    /// End of input: rows held back, then the last watermark, then what operators emit last.
     pub fn finish(&mut self, out: &mut Vec<ChainOutput>) -> Result<()> {
+        // After the last watermark these rows would be late downstream.
+        self.flush(out)?;
         self.watermark(Watermark::MAX, out)?;
         self.each(out, |operator, ctx, output| operator.finish(ctx, output))
     }

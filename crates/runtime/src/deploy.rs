@@ -59,7 +59,7 @@ pub(crate) async fn open(mut setup: TaskSetup) -> Result<TaskLoop> {
     });
     Ok(TaskLoop::new(crate::task_loop::Parts {
         head,
-        registration,
+        _registration: registration,
         chain,
         tail,
         uploads,

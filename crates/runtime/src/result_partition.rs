@@ -193,7 +193,7 @@ fn joined(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
     }
     let mut result = Vec::new();
     let mut small: Vec<RecordBatch> = Vec::new();
-    let mut join = |small: &mut Vec<RecordBatch>, result: &mut Vec<RecordBatch>| -> Result<()> {
+    let join = |small: &mut Vec<RecordBatch>, result: &mut Vec<RecordBatch>| -> Result<()> {
         match small.len() {
             0 => {}
             1 => result.append(small),

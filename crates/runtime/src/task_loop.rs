@@ -53,7 +53,8 @@ impl Head {
 /// What a loop is made of.
 pub(crate) struct Parts {
     pub head: Head,
-    pub registration: Option<Registration>,
+    /// Held until the task ends.
+    pub _registration: Option<Registration>,
     pub chain: Chain,
     pub tail: Tail,
     pub uploads: Uploads,

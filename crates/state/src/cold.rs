@@ -67,9 +67,9 @@ impl SharedCold {
     pub(crate) fn for_each(
         &self,
         prefix: &[u8],
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
+        visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
-        for_each(|from| self.lock()?.scan(prefix, from, SCAN_ROWS), &mut visit)
+        for_each(|from| self.lock()?.scan(prefix, from, SCAN_ROWS), visit)
     }
 }
 
@@ -77,9 +77,9 @@ impl SharedCold {
 pub(crate) fn for_each_frozen(
     cold: &mut dyn ColdSnapshot,
     prefix: &[u8],
-    mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
+    visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
 ) -> Result<()> {
-    for_each(|from| cold.scan(prefix, from, SCAN_ROWS), &mut visit)
+    for_each(|from| cold.scan(prefix, from, SCAN_ROWS), visit)
 }
 
 /// Entries per scan: bounds what is held twice.
@@ -87,7 +87,7 @@ const SCAN_ROWS: usize = 4096;
 
 fn for_each(
     mut scan: impl FnMut(Option<&[u8]>) -> Result<Vec<Entry>>,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
 ) -> Result<()> {
     let mut from: Option<Vec<u8>> = None;
     loop {

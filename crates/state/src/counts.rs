@@ -158,7 +158,7 @@ impl Counts {
             }
             Repr::Few(_) => self.add_few(word, delta),
             Repr::Words(table) => {
-                change(table, word_hash(&word), word, delta, |e, v| e == v, |e| word_hash(e), |v| v)
+                change(table, word_hash(&word), word, delta, |e, v| e == v, word_hash, |v| v)
             }
             Repr::Bytes(_) => self.add_bytes(&word, delta),
         }

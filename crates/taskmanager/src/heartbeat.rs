@@ -221,7 +221,9 @@ async fn beat(client: &JobManagerClient, executor: &TaskExecutor, within: Durati
         Ok(answer) if answer.leader_epoch == executor.sessions.current().epoch.0 => {
             for attempt in answer.cancel {
                 match proto::attempt_from_wire(Some(attempt)) {
-                    Ok(attempt) => executor.cancel_running(&attempt),
+                    Ok(attempt) => {
+                        executor.cancel_running(&attempt);
+                    }
                     Err(error) => tracing::warn!(%error, "a heartbeat's answer is not valid"),
                 }
             }

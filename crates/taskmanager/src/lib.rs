@@ -34,6 +34,8 @@ use model::expression::Expressions;
 use model::{Clock, Error, Result, SystemClock, TaskManagerId};
 use proto::v1::data_service_server::DataServiceServer;
 use proto::v1::task_manager_service_server::TaskManagerServiceServer;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use runtime::core_threads::CoreThreads;
 use state::StateBackend;
 use tokio::net::TcpListener;
@@ -106,7 +108,8 @@ pub type Backends = Arc<dyn Fn(StateBackendKind) -> Result<Arc<dyn StateBackend>
 
 /// A new TaskManager's id: `tm-` and 12 hexadecimal digits.
 pub fn random_id() -> TaskManagerId {
-    TaskManagerId(format!("tm-{:012x}", rand::random::<u64>() >> 16))
+    let number: u64 = SmallRng::from_os_rng().random();
+    TaskManagerId(format!("tm-{:012x}", number >> 16))
 }
 
 /// A running TaskManager. Dropping it ends it at once, as a crash would; see [`Self::shutdown`].

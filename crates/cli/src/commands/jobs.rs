@@ -202,7 +202,7 @@ pub async fn exceptions(arguments: JobArguments, settings: &Settings) -> Result<
     print(arguments.output, &list, |list| {
         let rows = items(list, "exceptions")
             .iter()
-            .map(|e| vec![time(&e["atMs"]), plain(&e["task"]), plain(&e["kind"]), plain(&e["message"])])
+            .map(|e| vec![time(&e["timestampMs"]), plain(&e["task"]), plain(&e["kind"]), plain(&e["message"])])
             .collect();
         table(&["time", "task", "kind", "message"], rows)
     });

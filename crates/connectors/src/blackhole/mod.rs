@@ -35,7 +35,7 @@ pub fn info() -> ConnectorInfo {
 
 /// Checks the options. No I/O.
 pub fn sink(spec: &SinkSpec) -> Result<Arc<dyn Sink>, OptionError> {
-    let options = Options::of_node(&spec.options, &["latencyColumn"])?;
+    let options = Options::of_sink(&spec.options, &["latencyColumn"])?;
     let column = options.string("latencyColumn")?;
     let Some(name) = column else { return Ok(Arc::new(BlackholeSink { latency: None })) };
     match spec.schema.column_with_name(name) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use model::Result;
 use model::arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions,
-    StringArray, TimestampMillisecondArray,
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+    TimestampMillisecondArray,
 };
 use model::arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use model::arrow::compute::cast;
@@ -20,16 +20,30 @@ const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Generator {
     /// `start + n * step`, beginning again after `count` values. Of time stamps: ms.
-    Sequence { start: i64, step: i64, count: Option<u64> },
+    Sequence {
+        start: i64,
+        step: i64,
+        count: Option<u64>,
+    },
     /// Uniform, both ends included. Of time stamps: ms.
-    Integer { min: i64, max: i64 },
+    Integer {
+        min: i64,
+        max: i64,
+    },
     /// Uniform in `min..max`.
-    Float { min: f64, max: f64 },
+    Float {
+        min: f64,
+        max: f64,
+    },
     Boolean,
     /// Random letters and digits.
-    Text { length: usize },
+    Text {
+        length: usize,
+    },
     /// One of these.
-    Choice { values: Arc<[String]> },
+    Choice {
+        values: Arc<[String]>,
+    },
     /// When the row is made.
     Now,
     /// When the row was due, microseconds since the epoch.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use model::arrow::array::AsArray;
 use model::arrow::array::StringArray;
-use model::arrow::compute::cast_with_options;
 use model::arrow::compute::CastOptions;
+use model::arrow::compute::cast_with_options;
 use model::arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit, TimestampMillisecondType};
 use model::connector::{ConnectorInfo, OptionError, Role};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ impl DatagenOptions {
         declared: &SchemaRef,
         projected: &SchemaRef,
     ) -> Result<Self, OptionError> {
-        let options = Options::of_node(value, &KNOWN)?;
+        let options = Options::of_source(value, &KNOWN)?;
         let names: Vec<_> = declared.fields().iter().map(|f| f.name().as_str()).collect();
         let fields = options.nested("fields", &names)?;
         let mut generators = Vec::new();
@@ -92,10 +92,7 @@ fn integer_range(data_type: &DataType) -> Option<(i64, i64)> {
 }
 
 fn is_fractional(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _)
-    )
+    matches!(data_type, DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _))
 }
 
 fn default_of(field: &Field) -> Result<Generator, OptionError> {
@@ -142,9 +139,8 @@ fn of_mapping(options: &Options<'_>, field: &Field) -> Result<Generator, OptionE
         return Err(error);
     }
     let data_type = field.data_type();
-    let unfit = || {
-        options.error("kind", format!("this kind cannot make values of type {data_type}"))
-    };
+    let unfit =
+        || options.error("kind", format!("this kind cannot make values of type {data_type}"));
     match kind {
         Kind::Sequence => sequence(options, field).unwrap_or_else(|| Err(unfit())),
         Kind::Random => random(options, field),
@@ -254,9 +250,7 @@ fn random(options: &Options<'_>, field: &Field) -> Result<Generator, OptionError
     if is_fractional(data_type) {
         let number = |key: &str, default: f64| match options.get(key) {
             None => Ok(default),
-            Some(value) => {
-                value.as_f64().ok_or_else(|| options.error(key, "expected a number"))
-            }
+            Some(value) => value.as_f64().ok_or_else(|| options.error(key, "expected a number")),
         };
         let (min, max) = (number("min", 0.0)?, number("max", 1.0)?);
         if min > max {

@@ -72,7 +72,8 @@ impl SplitEnumerator for DatagenEnumerator {
     fn assign(&mut self, subtask: u32) -> Assignment {
         let parallelism = self.parallelism;
         let mine = |s: &mut Stride| s.number % parallelism == subtask;
-        let given: Result<Vec<_>> = self.unassigned.extract_if(.., mine).map(Stride::encode).collect();
+        let given: Result<Vec<_>> =
+            self.unassigned.extract_if(.., mine).map(Stride::encode).collect();
         match given {
             Ok(given) if !given.is_empty() => Assignment::Splits(given),
             _ => Assignment::NoMore,

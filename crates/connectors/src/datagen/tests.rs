@@ -143,14 +143,26 @@ fn mistakes_are_named() {
     assert_eq!(error.path, ["fields", "idd"]);
     assert_eq!(of("id", json!({ "start": 1 })).message, "option `kind` is missing");
     assert_eq!(of("id", json!({ "kind": "sequnce" })).path, ["fields", "id", "kind"]);
-    assert_eq!(of("x", json!({ "kind": "random", "max": 1_i64 << 40 })).path, ["fields", "x", "max"]);
-    assert_eq!(of("x", json!({ "kind": "random", "min": 2, "max": 1 })).path, ["fields", "x", "max"]);
+    assert_eq!(
+        of("x", json!({ "kind": "random", "max": 1_i64 << 40 })).path,
+        ["fields", "x", "max"]
+    );
+    assert_eq!(
+        of("x", json!({ "kind": "random", "min": 2, "max": 1 })).path,
+        ["fields", "x", "max"]
+    );
     assert_eq!(of("x", json!({ "kind": "random", "length": 2 })).path, ["fields", "x", "length"]);
     assert_eq!(of("x", json!({ "kind": "now" })).path, ["fields", "x", "kind"]);
     assert_eq!(of("s", json!({ "kind": "sequence" })).path, ["fields", "s", "kind"]);
     assert_eq!(of("s", json!({ "kind": "random", "values": [1] })).path, ["fields", "s", "values"]);
-    assert_eq!(of("ts", json!({ "kind": "sequence", "start": "x" })).path, ["fields", "ts", "start"]);
+    assert_eq!(
+        of("ts", json!({ "kind": "sequence", "start": "x" })).path,
+        ["fields", "ts", "start"]
+    );
     assert_eq!(of("ts", json!({ "kind": "sequence", "step": 5 })).path, ["fields", "ts", "step"]);
-    assert_eq!(of("id", json!({ "kind": "sequence", "step": -1, "end": 5 })).path, ["fields", "id", "end"]);
+    assert_eq!(
+        of("id", json!({ "kind": "sequence", "step": -1, "end": 5 })).path,
+        ["fields", "id", "end"]
+    );
     assert!(of("id", json!({ "kind": "now", "min": 5 })).at_key);
 }

@@ -88,9 +88,10 @@ impl FileHandle {
 
     async fn read(self, range: Range<u64>) -> Result<Bytes> {
         let start = range.start;
-        self.store.get_range(&self.path, range).await.map_err(|e| {
-            storage::store_error(format!("reading {} at byte {start}", self.path), e)
-        })
+        self.store
+            .get_range(&self.path, range)
+            .await
+            .map_err(|e| storage::store_error(format!("reading {} at byte {start}", self.path), e))
     }
 }
 

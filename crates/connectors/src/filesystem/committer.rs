@@ -44,14 +44,14 @@ pub(super) fn file_safe(text: &str) -> String {
     if !text.is_empty() && text.chars().all(is_safe) && !text.starts_with('.') {
         return text.to_owned();
     }
-    let kept: String =
-        text.chars().map(|c| if is_safe(c) && c != '.' { c } else { '_' }).collect();
+    let kept: String = text.chars().map(|c| if is_safe(c) && c != '.' { c } else { '_' }).collect();
     format!("{kept}-{:08x}", hash_bytes(0, text.as_bytes()) as u32)
 }
 
 /// A committable: what to move where. Complete in itself, so that it is valid for as long
 /// as the manifest that holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct StagedCommit {
     /// URI of the sink's directory.
     base: String,
@@ -60,16 +60,19 @@ pub(super) struct StagedCommit {
     place: String,
     length: u64,
     rows: u64,
+    /// Written at the end of a task's input.
+    is_last: bool,
 }
 
 impl StagedCommit {
-    pub(super) fn new(base: &str, file: &StagedFile, place: &Path) -> Self {
+    pub(super) fn new(base: &str, file: &StagedFile, place: &Path, is_last: bool) -> Self {
         Self {
             base: base.to_owned(),
             staged: file.path.to_string(),
             place: place.to_string(),
             length: file.length,
             rows: file.rows,
+            is_last,
         }
     }
 
@@ -119,8 +122,7 @@ impl StagedCommit {
 }
 
 fn parse(path: &str) -> Result<Path> {
-    Path::parse(path)
-        .map_err(|e| Error::internal(format!("`{path}` is not a path")).caused_by(e))
+    Path::parse(path).map_err(|e| Error::internal(format!("`{path}` is not a path")).caused_by(e))
 }
 
 async fn length_of(store: &dyn ObjectStore, path: &Path) -> Result<Option<u64>> {
@@ -135,6 +137,35 @@ async fn delete(store: &dyn ObjectStore, path: &Path) -> Result<()> {
     match store.delete(path).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(storage::store_error(format!("deleting {path}"), error)),
+    }
+}
+
+/// On a local disk, removes the directories above `staged` for as long as they are empty. A
+/// writer that stages at the same moment makes them again. Best effort.
+fn remove_empty(base: &str, staged: &str) -> Result<()> {
+    let Some(root) = storage::open(base)?.local_root else { return Ok(()) };
+    let file = root.join(staged);
+    for directory in file.ancestors().skip(1).take_while(|d| *d != root) {
+        if std::fs::remove_dir(directory).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// On a local disk, removes what a killed process left of files it was writing, which no
+/// listing of the store shows (`name#1`).
+fn remove_unfinished(directory: &std::path::Path, kept: &dyn Fn(&std::path::Path) -> bool) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            remove_unfinished(&path, kept);
+        } else if !kept(&path)
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "a staged file was left behind");
+        }
     }
 }
 
@@ -154,10 +185,16 @@ impl Committer for FilesystemCommitter {
         Box::pin(async move {
             let commits: Result<Vec<_>> =
                 committables.iter().map(|c| StagedCommit::decode(c)).collect();
-            stream::iter(commits?.into_iter().map(|c| Ok(c.publish())))
+            let commits = commits?;
+            stream::iter(commits.clone().into_iter().map(|c| Ok(c.publish())))
                 .try_buffer_unordered(CONCURRENCY)
                 .try_collect::<()>()
-                .await
+                .await?;
+            // The last ones of a task: leave no empty directories behind.
+            for commit in commits.iter().filter(|c| c.is_last) {
+                remove_empty(&commit.base, &commit.staged)?;
+            }
+            Ok(())
         })
     }
 
@@ -183,6 +220,10 @@ impl Committer for FilesystemCommitter {
                 if !kept.contains(meta.location.as_ref()) {
                     delete(store, &meta.location).await?;
                 }
+            }
+            if let Some(root) = opened.local_root {
+                let kept: BTreeSet<_> = kept.iter().map(|k| root.join(k)).collect();
+                remove_unfinished(&root.join(directory.as_ref()), &|p| kept.contains(p));
             }
             Ok(())
         })

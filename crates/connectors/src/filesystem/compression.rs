@@ -94,9 +94,10 @@ pub(super) fn decompress(
             let _unread = output.blocking_send(Err(error));
         }
     });
-    futures::stream::unfold(from_decoder, |mut rx| async move {
-        rx.recv().await.map(|item| (item, rx))
-    })
+    futures::stream::unfold(
+        from_decoder,
+        |mut rx| async move { rx.recv().await.map(|item| (item, rx)) },
+    )
     .boxed()
 }
 
@@ -121,11 +122,9 @@ fn pump(
     let mut decoder: Box<dyn Read> = match compression {
         Compression::None => Box::new(source),
         Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(source)),
-        Compression::Zstd => {
-            Box::new(zstd::stream::read::Decoder::new(source).map_err(|e| {
-                Error::new(ErrorKind::Internal, "cannot start a zstd decoder").caused_by(e)
-            })?)
-        }
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(source).map_err(|e| {
+            Error::new(ErrorKind::Internal, "cannot start a zstd decoder").caused_by(e)
+        })?),
     };
     loop {
         let mut buffer = vec![0; CHUNK];
@@ -189,9 +188,10 @@ impl Compressor {
             }
             Compression::Zstd => {
                 let encoder = zstd::stream::write::Encoder::new(Vec::new(), 0);
-                Self::Zstd(encoder.map_err(|e| {
-                    Error::internal("cannot start a zstd encoder").caused_by(e)
-                })?)
+                Self::Zstd(
+                    encoder
+                        .map_err(|e| Error::internal("cannot start a zstd encoder").caused_by(e))?,
+                )
             }
         })
     }

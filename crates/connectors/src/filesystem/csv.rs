@@ -91,11 +91,8 @@ impl CsvDecoder {
                 Field::new(name, data_type, true)
             })
             .collect();
-        let places: Vec<_> = schema
-            .fields()
-            .iter()
-            .map(|f| names.iter().position(|n| n == f.name()))
-            .collect();
+        let places: Vec<_> =
+            schema.fields().iter().map(|f| names.iter().position(|n| n == f.name())).collect();
         for (field, place) in schema.fields().iter().zip(&places) {
             if place.is_none() && !field.is_nullable() {
                 return Err(Error::user(format!(
@@ -148,6 +145,10 @@ impl CsvDecoder {
             decoder.decode(&[])?;
         }
         let batch = decoder.flush()?;
+        if batch.is_none() && !block.iter().all(u8::is_ascii_whitespace) {
+            // The reader stays silent about a first record that does not end.
+            return Err(ArrowError::CsvError("stopped part way through record".to_owned()));
+        }
         // Kept only after success: a failed decoder is left in the middle of a record.
         if records == BLOCK_RECORDS {
             self.decoder = Some(decoder);

@@ -137,7 +137,8 @@ mod tests {
 
     #[tokio::test]
     async fn globs_directories_and_files() {
-        let paths = ["a/1.csv", "a/2.csv", "a/b/3.csv", "a/.hidden/4.csv", "a/_tmp.csv", "ab/5.csv"];
+        let paths =
+            ["a/1.csv", "a/2.csv", "a/b/3.csv", "a/.hidden/4.csv", "a/_tmp.csv", "ab/5.csv"];
         filled("listing", &paths).await;
         assert_eq!(names("memory://listing/a").await, ["a/1.csv", "a/2.csv", "a/b/3.csv"]);
         assert_eq!(names("memory://listing/a/*.csv").await, ["a/1.csv", "a/2.csv"]);

@@ -2,11 +2,12 @@
 //! registry in `lib.rs`.
 //!
 //! Reading: `splits.rs` (enumerator) lists files (`listing.rs`) and cuts them into splits;
-//! `reader.rs` reads them through `text.rs` (over `chunks.rs`, `records.rs`, `csv.rs`,
+//! `reader.rs` reads them through `text.rs` (over `chunks.rs`, `records.rs`, `bad_records.rs`, `csv.rs`,
 //! `json.rs`) or `parquet.rs`. Writing: `writer.rs` fills files (`rolling.rs`,
 //! `encoder.rs`) in a hidden staging directory; `committer.rs` moves them to their final
 //! names after the checkpoint.
 
+mod bad_records;
 mod chunks;
 mod committer;
 mod compression;
@@ -128,7 +129,8 @@ fn written_schema(schema: &SchemaRef, changelog: bool) -> SchemaRef {
         return Arc::clone(schema);
     }
     let kept = schema.fields().iter().filter(|f| f.name() != row_kind::COLUMN).cloned();
-    let op = model::arrow::datatypes::Field::new("op", model::arrow::datatypes::DataType::Utf8, false);
+    let op =
+        model::arrow::datatypes::Field::new("op", model::arrow::datatypes::DataType::Utf8, false);
     Arc::new(Schema::new(std::iter::once(Arc::new(op)).chain(kept).collect::<Vec<_>>()))
 }
 

@@ -9,8 +9,7 @@ use super::compression::{Compression, ParquetCompression};
 use super::{csv, json as json_format};
 use crate::options::{Options, WithHelp};
 
-const SOURCE: [&str; 6] =
-    ["path", "format", "compression", "splitSize", "watch", "onBadRecord"];
+const SOURCE: [&str; 6] = ["path", "format", "compression", "splitSize", "watch", "onBadRecord"];
 const SINK: [&str; 5] = ["path", "format", "compression", "rolling", "changelog"];
 const FORMAT: [&str; 7] =
     ["type", "delimiter", "header", "quote", "nullValue", "timestampFormat", "multiline"];
@@ -103,7 +102,7 @@ pub(super) struct SinkOptions {
 
 impl SourceOptions {
     pub(super) fn parse(value: &Value, schema: &Schema) -> Result<Self, OptionError> {
-        let options = Options::of_node(value, &SOURCE)?;
+        let options = Options::of_source(value, &SOURCE)?;
         let path = path(&options)?;
         let format = format(&options)?;
         let compression = options.choice(
@@ -148,11 +147,12 @@ impl SourceOptions {
 
 impl SinkOptions {
     pub(super) fn parse(value: &Value, schema: &Schema) -> Result<Self, OptionError> {
-        let options = Options::of_node(value, &SINK)?;
+        let options = Options::of_sink(value, &SINK)?;
         let path = path(&options)?;
         if path.contains(['*', '?', '[']) {
-            return Err(options
-                .error("path", "a sink writes into one directory, not a glob pattern"));
+            return Err(
+                options.error("path", "a sink writes into one directory, not a glob pattern")
+            );
         }
         let format = format(&options)?;
         let (compression, parquet_compression) = sink_compression(&options, &format)?;
@@ -201,11 +201,7 @@ fn sink_compression(
     }
     let chosen = options.choice(
         "compression",
-        &[
-            ("none", Compression::None),
-            ("gzip", Compression::Gzip),
-            ("zstd", Compression::Zstd),
-        ],
+        &[("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)],
     )?;
     Ok((chosen.unwrap_or(Compression::None), ParquetCompression::Snappy))
 }
@@ -251,11 +247,7 @@ enum Kind {
     Parquet,
 }
 
-fn format_of(
-    kind: Kind,
-    outer: &Options<'_>,
-    nested: &Options<'_>,
-) -> Result<Format, OptionError> {
+fn format_of(kind: Kind, outer: &Options<'_>, nested: &Options<'_>) -> Result<Format, OptionError> {
     match kind {
         Kind::Csv => {
             let default = CsvFormat::default();
@@ -299,8 +291,7 @@ fn one_byte(options: &Options<'_>, key: &str) -> Result<Option<u8>, OptionError>
 
 fn timestamp_format(options: &Options<'_>) -> Result<Option<String>, OptionError> {
     let Some(text) = options.string("timestampFormat")? else { return Ok(None) };
-    let wrong =
-        chrono::format::StrftimeItems::new(text).any(|i| i == chrono::format::Item::Error);
+    let wrong = chrono::format::StrftimeItems::new(text).any(|i| i == chrono::format::Item::Error);
     if wrong || !text.contains('%') {
         return Err(options
             .error("timestampFormat", format!("`{text}` is not a strftime pattern"))

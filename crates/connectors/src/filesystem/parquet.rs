@@ -139,7 +139,8 @@ async fn open(file: FileHandle, split: FileSplit, plan: Arc<ReadPlan>) -> Result
             Some((index, _)) => roots.push(index),
             None if field.is_nullable() => {}
             None => {
-                let names: Vec<_> = file_schema.fields().iter().map(|f| f.name().as_str()).collect();
+                let names: Vec<_> =
+                    file_schema.fields().iter().map(|f| f.name().as_str()).collect();
                 return Err(Error::user(format!(
                     "{}: there is no column `{}`, which is declared NOT NULL (the file has: {})",
                     split.path,
@@ -199,9 +200,8 @@ fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         });
     }
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(|e| {
-        Error::user("the file does not fit the declared schema").caused_by(e)
-    })
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|e| Error::user("the file does not fit the declared schema").caused_by(e))
 }
 
 /// What the store did is External; everything else is a file that cannot be read.
@@ -211,9 +211,7 @@ fn failed(path: &str, error: ParquetError) -> Error {
             Ok(store) => storage::store_error(format!("reading {path}"), *store),
             Err(other) => Error::external(format!("reading {path} failed")).caused_by(other),
         },
-        other => {
-            Error::user(format!("{path} is not a readable parquet file")).caused_by(other)
-        }
+        other => Error::user(format!("{path} is not a readable parquet file")).caused_by(other),
     }
 }
 

@@ -12,11 +12,12 @@ use model::arrow::datatypes::SchemaRef;
 use model::source::{Polled, SourceReader, Split, dead_letter_schema};
 use model::{Clock, Result};
 
+use super::bad_records::BadRecord;
 use super::listing::Location;
 use super::options::{Format, OnBadRecord, SourceOptions};
 use super::parquet::ParquetSplit;
 use super::splits::FileSplit;
-use super::text::{BadRecord, Content, TextSplit};
+use super::text::{Content, TextSplit};
 
 /// What every split of a source is read by.
 pub(super) struct ReadPlan {
@@ -43,14 +44,7 @@ pub(super) struct FileReader {
 
 impl FileReader {
     pub(super) fn new(plan: Arc<ReadPlan>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            plan,
-            clock,
-            waiting: VecDeque::new(),
-            reading: None,
-            skipped: 0,
-            dead_lettered: 0,
-        }
+        Self { plan, clock, waiting: VecDeque::new(), reading: None, skipped: 0, dead_lettered: 0 }
     }
 
     fn open(&self, split: FileSplit) -> Result<Reading> {

@@ -13,8 +13,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::{Value, json};
 
 use crate::contract::{
-    Seen, lines, poll_interrupted, read, read_all, reader, sink_contract, source_contract,
-    writer_context,
+    Seen, poll_interrupted, read, read_all, reader, sink_contract, source_contract, writer_context,
 };
 
 fn schema() -> SchemaRef {
@@ -75,8 +74,11 @@ fn sample(rows: usize) -> (Vec<String>, String, String) {
             1 => format!("\"2013-01-01 10:00:{second:02}.000\""),
             _ => format!("{}", 1_357_034_400_000_i64 + second as i64 * 1000),
         };
-        writeln!(json, "{{\"x\":{n}.5,\"other\":[1,{{}}],\"id\":{n},\"at\":{at},\"name\":\"n{n}\"}}")
-            .unwrap();
+        writeln!(
+            json,
+            "{{\"x\":{n}.5,\"other\":[1,{{}}],\"id\":{n},\"at\":{at},\"name\":\"n{n}\"}}"
+        )
+        .unwrap();
         writeln!(csv, "{n}.5,zzz,{},n{n},{n}", at.trim_matches('"')).unwrap();
     }
     (expected, json, csv)
@@ -213,9 +215,7 @@ async fn bad_records_in_each_policy() {
     }
     let offset = json.find("{\"id\": oops}").unwrap();
     put("memory://bad", "f.json", json.into_bytes()).await;
-    let options = |policy: &str| {
-        json!({ "path": "memory://bad/f.json", "format": "json", "onBadRecord": policy })
-    };
+    let options = |policy: &str| json!({ "path": "memory://bad/f.json", "format": "json", "onBadRecord": policy });
 
     let error = read_all(source(options("fail")).as_ref()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::User);
@@ -248,8 +248,7 @@ async fn csv_dialects_and_multiline() {
         json!({ "type": "csv", "delimiter": ";", "quote": "'", "nullValue": "NULL",
                 "timestampFormat": "%Y-%m-%d", "multiline": multiline })
     };
-    let options =
-        |multiline| json!({ "path": "memory://dialect", "format": format(multiline) });
+    let options = |multiline| json!({ "path": "memory://dialect", "format": format(multiline) });
     let expected = vec![
         "{\"id\":1,\"name\":\"a;b\",\"at\":\"2013-02-01T00:00:00\",\"x\":null}".to_owned(),
         "{\"id\":2,\"name\":\"two\\nlines, 'quoted'\",\"at\":null,\"x\":2.0}".to_owned(),
@@ -320,9 +319,7 @@ fn batch(ids: std::ops::Range<i64>) -> RecordBatch {
         Arc::new(Int64Array::from_iter_values(ids.clone())),
         Arc::new(names.collect::<StringArray>()),
         Arc::new(times.collect::<model::arrow::array::TimestampMillisecondArray>()),
-        Arc::new(model::arrow::array::Float64Array::from_iter_values(
-            ids.map(|i| i as f64 / 4.0),
-        )),
+        Arc::new(model::arrow::array::Float64Array::from_iter_values(ids.map(|i| i as f64 / 4.0))),
     ];
     RecordBatch::try_new(schema(), columns).unwrap()
 }
@@ -362,8 +359,7 @@ async fn files_roll_by_size_and_keep_clear_names() {
     for k in 0..4 {
         writer.write(batch(k * 100..(k + 1) * 100)).await.unwrap();
     }
-    let committables =
-        writer.prepare_commit(Some(model::CheckpointId(7))).unwrap().await.unwrap();
+    let committables = writer.prepare_commit(Some(model::CheckpointId(7))).unwrap().await.unwrap();
     sink.committer().unwrap().commit(committables).await.unwrap();
     let mut names: Vec<_> = std::fs::read_dir(dir.path())
         .unwrap()
@@ -379,7 +375,8 @@ async fn files_roll_by_size_and_keep_clear_names() {
 
 #[tokio::test]
 async fn a_large_file_goes_up_in_parts() {
-    let sink = sink(json!({ "path": "memory://large", "format": "csv", "rolling": { "size": "1GiB" } }));
+    let sink =
+        sink(json!({ "path": "memory://large", "format": "csv", "rolling": { "size": "1GiB" } }));
     let mut writer = sink.writer(writer_context(1)).unwrap();
     let big = batch(0..8000);
     for _ in 0..40 {
@@ -427,6 +424,30 @@ async fn changelogs_carry_op() {
 }
 
 #[tokio::test]
+async fn a_finished_or_killed_job_leaves_nothing_staged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let sink = sink(json!({ "path": path, "format": "json" }));
+    let committer = sink.committer().unwrap();
+    let mut writer = sink.writer(writer_context(1)).unwrap();
+    writer.write(batch(0..2)).await.unwrap();
+    let kept = writer.prepare_commit(Some(model::CheckpointId(1))).unwrap().await.unwrap();
+    let staged: Value = serde_json::from_slice(&kept[0]).unwrap();
+    let staged = dir.path().join(staged["staged"].as_str().unwrap());
+    let unfinished = staged.with_file_name("1-0-9.json#1");
+    std::fs::write(&unfinished, "half a f").unwrap();
+    committer.clean_up(writer_context(1).attempt.job, kept.clone()).await.unwrap();
+    assert!(staged.exists() && !unfinished.exists());
+    committer.commit(kept).await.unwrap();
+    writer.write(batch(2..3)).await.unwrap();
+    let last = writer.prepare_commit(None).unwrap().await.unwrap();
+    committer.commit(last.clone()).await.unwrap();
+    assert!(!dir.path().join(".staging").exists());
+    committer.commit(last).await.unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[tokio::test]
 async fn a_foreign_file_is_not_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str().unwrap();
@@ -442,20 +463,16 @@ async fn a_foreign_file_is_not_overwritten() {
     // A directory that cannot be made is named.
     let blocked = dir.path().join("part-out-000000000000-final-1-0-0.json/below");
     let options = json!({ "path": blocked.to_str().unwrap(), "format": "json" });
-    let sink = super::sink(&SinkSpec {
-        connector: "filesystem".to_owned(),
-        options,
-        schema: schema(),
-    });
+    let sink =
+        super::sink(&SinkSpec { connector: "filesystem".to_owned(), options, schema: schema() });
     let error = sink.unwrap().writer(writer_context(1)).err().unwrap();
     assert!(error.message().contains("below"), "{error}");
 }
 
 #[test]
 fn mistakes_in_source_options() {
-    let mistake = |options: Value| -> OptionError {
-        super::source(&spec(options, None)).err().unwrap()
-    };
+    let mistake =
+        |options: Value| -> OptionError { super::source(&spec(options, None)).err().unwrap() };
     let error = mistake(json!({ "pth": "x", "format": "csv" }));
     assert!(error.at_key && error.help.unwrap().contains("did you mean `path`?"));
     assert_eq!(mistake(json!({ "format": "csv" })).message, "option `path` is missing");
@@ -472,12 +489,24 @@ fn mistakes_in_source_options() {
     assert_eq!(with("onBadRecord", json!("ignore")), ["onBadRecord"]);
     assert_eq!(with("compression", json!("lzma")), ["compression"]);
     assert_eq!(with("path", json!("")), ["path"]);
-    assert_eq!(with("format", json!({ "type": "csv", "delimiter": "ab" })), ["format", "delimiter"]);
+    assert_eq!(
+        with("format", json!({ "type": "csv", "delimiter": "ab" })),
+        ["format", "delimiter"]
+    );
     assert_eq!(with("format", json!({ "type": "json", "quote": "x" })), ["format", "quote"]);
-    assert_eq!(with("format", json!({ "type": "json", "timestampFormat": "abc" })), ["format", "timestampFormat"]);
+    assert_eq!(
+        with("format", json!({ "type": "json", "timestampFormat": "abc" })),
+        ["format", "timestampFormat"]
+    );
     assert_eq!(with("format", json!({})), ["format"]);
-    assert_eq!(mistake(json!({ "path": "x", "format": "parquet", "compression": "gzip" })).path, ["compression"]);
-    assert_eq!(mistake(json!({ "path": "x", "format": "parquet", "onBadRecord": "skip" })).path, ["onBadRecord"]);
+    assert_eq!(
+        mistake(json!({ "path": "x", "format": "parquet", "compression": "gzip" })).path,
+        ["compression"]
+    );
+    assert_eq!(
+        mistake(json!({ "path": "x", "format": "parquet", "onBadRecord": "skip" })).path,
+        ["onBadRecord"]
+    );
 
     let mut undeclared = spec(json!({ "path": "x", "format": "parquet" }), None);
     undeclared.declared_schema = None;
@@ -499,14 +528,12 @@ fn mistakes_in_sink_options() {
     };
     assert_eq!(mistake(json!({ "path": "a/*.json", "format": "json" })), ["path"]);
     assert_eq!(mistake(json!({ "path": "a", "format": "csv", "changelog": true })), ["changelog"]);
-    assert_eq!(mistake(json!({ "path": "a", "format": "csv", "compression": "lz4" })), ["compression"]);
+    assert_eq!(
+        mistake(json!({ "path": "a", "format": "csv", "compression": "lz4" })),
+        ["compression"]
+    );
     let rolling = json!({ "path": "a", "format": "csv", "rolling": { "size": "8GiB" } });
     assert_eq!(mistake(rolling), ["rolling", "size"]);
     let rolling = json!({ "path": "a", "format": "csv", "rolling": { "every": "8s" } });
     assert_eq!(mistake(rolling), ["rolling", "every"]);
-}
-
-#[test]
-fn lines_of_the_sample_agree() {
-    assert_eq!(lines(&batch(1..2)).len(), 1);
 }

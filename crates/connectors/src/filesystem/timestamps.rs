@@ -33,7 +33,8 @@ pub(super) fn parse_column(
             ArrowError::ParseError(format!("`{text}` is not a timestamp{}", expected(pattern)))
         })?);
     }
-    let values = PrimitiveArray::<Int64Type>::new(ScalarBuffer::from(values), texts.nulls().cloned());
+    let values =
+        PrimitiveArray::<Int64Type>::new(ScalarBuffer::from(values), texts.nulls().cloned());
     Ok(match unit {
         TimeUnit::Second => {
             let array: TimestampSecondArray = values.reinterpret_cast();

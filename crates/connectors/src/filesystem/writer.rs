@@ -131,9 +131,11 @@ fn with_op(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 fn short_forms(kinds: &UInt8Array) -> Result<StringArray> {
     let mut short = Vec::with_capacity(kinds.len());
     for kind in kinds.values() {
-        short.push(RowKind::from_u8(*kind).ok_or_else(|| {
-            Error::internal(format!("{kind} is not a row kind"))
-        })?.short());
+        short.push(
+            RowKind::from_u8(*kind)
+                .ok_or_else(|| Error::internal(format!("{kind} is not a row kind")))?
+                .short(),
+        );
     }
     Ok(StringArray::from(short))
 }
@@ -154,13 +156,16 @@ impl SinkWriter for FilesystemWriter {
             (0..count).map(|n| self.opened.path(&self.final_name(id, n))).collect();
         let finals = finals?;
         let base = self.opened.uri.clone();
+        let is_last = id.is_none();
         Ok(Box::pin(async move {
             let mut files = closed;
             if let Some(file) = current {
                 files.push(file.finish().await?);
             }
             let commits = files.into_iter().zip(finals);
-            commits.map(|(file, place)| StagedCommit::new(&base, &file, &place).encode()).collect()
+            commits
+                .map(|(file, place)| StagedCommit::new(&base, &file, &place, is_last).encode())
+                .collect()
         }))
     }
 

@@ -38,7 +38,7 @@ pub fn info() -> ConnectorInfo {
 
 /// Checks the options. No I/O.
 pub fn sink(spec: &SinkSpec) -> Result<Arc<dyn Sink>, OptionError> {
-    let options = Options::of_node(&spec.options, &["limit"])?;
+    let options = Options::of_sink(&spec.options, &["limit"])?;
     Ok(Arc::new(PrintSink { limit: options.count("limit", 0)? }))
 }
 
@@ -160,10 +160,8 @@ mod tests {
     async fn rows_kinds_and_limit() {
         let mut out = Vec::new();
         let mut writer = PrintWriter::new("out", Some(3), &mut out);
-        let insert = RecordBatch::try_new(
-            schema(),
-            vec![Arc::new(Int64Array::from(vec![Some(1), None]))],
-        );
+        let insert =
+            RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from(vec![Some(1), None]))]);
         writer.write(insert.unwrap()).await.unwrap();
         let update = RecordBatch::try_new(
             changelog_of(&schema()),

@@ -319,12 +319,7 @@ fn interval_join<'a>(fields: &Fields<'a>) -> Option<Body<'a>> {
         fields.report().add_help("E0107", &lower.span, message, help);
         return None;
     }
-    Some(Body::IntervalJoin {
-        join,
-        lower_ms: lower.value,
-        upper_ms: upper.value,
-        bounds: lower.span,
-    })
+    Some(Body::IntervalJoin { join, lower_ms: lower.value, upper_ms: upper.value })
 }
 
 fn deduplicate<'a>(fields: &Fields<'a>) -> Option<Body<'a>> {

@@ -10,7 +10,7 @@
 //! already, so they ride in the next manifest of the same attempt. So do those that a
 //! finished task handed over at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use model::config::CheckpointConfig;
@@ -347,8 +347,9 @@ impl CheckpointCoordinator {
         }
     }
 
-    /// A task that ends while a checkpoint is under way without having acknowledged it will
-    /// not take part: the checkpoint starts over, with the task among the finished.
+    /// A task acknowledges every barrier it saw before it reports its end. So one that ends
+    /// without having acknowledged the checkpoint under way had read all its input before
+    /// the barrier: its end is its part in the checkpoint.
     fn task_finished(
         &mut self,
         now_ms: i64,
@@ -362,12 +363,13 @@ impl CheckpointCoordinator {
         }
         snapshot.finished = true;
         current.finished.insert(task, snapshot);
-        let waits = |p: &Pending| p.may_abort() && p.missing.contains(&task);
-        if self.pending.as_ref().is_some_and(waits) {
-            let tokens = self.pending.as_mut().map(|p| std::mem::take(&mut p.tokens));
-            self.queued.extend(tokens.unwrap_or_default());
-            self.abort(now_ms, ErrorKind::External, "a task reached its end meanwhile", out);
-            self.next_trigger_ms = Some(now_ms);
+        let Some(pending) = self.pending.as_mut().filter(|p| p.may_abort()) else { return };
+        if pending.missing.remove(&task) {
+            pending.finished.insert(task);
+            if let Some(record) = self.history.get_mut(pending.id) {
+                record.acknowledged += 1;
+            }
+            self.complete_if_ready(now_ms, out);
         }
     }
 
@@ -399,8 +401,12 @@ impl CheckpointCoordinator {
             };
             let mut snapshot = own.unwrap_or_default();
             if let Some(earlier) = current.carried.remove(task) {
+                // Tasks repeat what they do not know to be complete.
                 let own = std::mem::take(&mut snapshot.committables);
-                snapshot.committables = earlier.into_values().flatten().chain(own).collect();
+                let mut all: Vec<_> = earlier.into_values().flatten().chain(own).collect();
+                let mut seen = BTreeSet::new();
+                all.retain(|c| seen.insert(c.0.clone()));
+                snapshot.committables = all;
             }
             snapshots.insert(*task, snapshot);
         }

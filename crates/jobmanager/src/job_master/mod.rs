@@ -30,7 +30,7 @@ use crate::cluster::Cluster;
 use crate::details::{self, JobSnapshot};
 use crate::gateway::TaskManagerGateway;
 use crate::job_metrics::JobMetrics;
-use crate::job_state::{JobAction, JobEvent, JobState};
+use crate::job_state::{JobEvent, JobState};
 use crate::source_coordinator::{SourceHandle, SplitsAnswer, SplitsRequest};
 
 pub use restore::Prepared;
@@ -94,7 +94,11 @@ pub struct JobContext {
     pub checkpoints: Arc<dyn CheckpointStore>,
     pub connectors: Arc<dyn Connectors>,
     pub clock: Arc<dyn Clock>,
+    pub random: Random,
 }
+
+/// Draws job ids and writer tokens.
+pub type Random = Arc<dyn Fn() -> u128 + Send + Sync>;
 
 /// One job to run.
 pub struct JobSpec {

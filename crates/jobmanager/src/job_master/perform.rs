@@ -344,7 +344,7 @@ impl JobMaster {
             checkpoint: parts.id,
             attempt: parts.attempt,
             leader_epoch: self.context.leader_epoch,
-            writer_token: format!("{:032x}", rand::random::<u128>()),
+            writer_token: format!("{:032x}", (self.context.random)()),
             key_hash_version: KEY_HASH_VERSION,
             max_parallelism: graph.max_parallelism,
             triggered_at_ms: parts.triggered_at_ms,

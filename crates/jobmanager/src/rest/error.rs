@@ -17,7 +17,7 @@ pub struct ApiError {
     message: String,
     help: Option<String>,
     /// Added to the error object.
-    details: Option<Value>,
+    details: Option<Box<Value>>,
 }
 
 impl ApiError {
@@ -63,7 +63,7 @@ impl From<SubmitError> for ApiError {
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 let mut error = Self::new(status, "INVALID_JOB_FILE", failure.text)
                     .help("`streamctl validate FILE` checks a job file without a cluster");
-                error.details = Some(failure.diagnostics);
+                error.details = Some(Box::new(failure.diagnostics));
                 error
             }
         }
@@ -88,7 +88,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut error = json!({ "code": self.code, "message": self.message, "help": self.help });
         if let Some(details) = self.details {
-            error["diagnostics"] = details;
+            error["diagnostics"] = *details;
         }
         (self.status, Json(json!({ "error": error }))).into_response()
     }

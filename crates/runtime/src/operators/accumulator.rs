@@ -6,7 +6,7 @@
 //! `[Column]`. The argument columns of a batch are read once ([`Accumulators::arguments`]) and
 //! then applied to the slots of its rows, in one loop per accumulator.
 
-mod counts_codec;
+pub(crate) mod counts_codec;
 mod merge;
 mod output;
 mod retract;
@@ -216,9 +216,9 @@ impl Accumulators {
 
 /// The accumulator that has already read column `index`: of several over one column, one reads.
 fn reads_same(earlier: &[Accumulator], index: usize) -> Option<usize> {
-    earlier.iter().position(|a| {
-        a.argument == Some(index) && !matches!(a.kind, Kind::RowCount | Kind::Count)
-    })
+    earlier
+        .iter()
+        .position(|a| a.argument == Some(index) && !matches!(a.kind, Kind::RowCount | Kind::Count))
 }
 
 fn kind_of(

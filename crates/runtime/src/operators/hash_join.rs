@@ -439,3 +439,6 @@ impl<'a> JoinedRows<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,17 @@ pub struct BucketsOptions {
     pub track_matches: bool,
 }
 
+/// Rows that came in and looked for partners.
+pub struct Arrivals {
+    pub batch: RecordBatch,
+    /// Key hashes.
+    pub hashes: Vec<u64>,
+    /// Event times, ms.
+    pub times: Vec<i64>,
+    /// Which found one.
+    pub matched: RowFlags,
+}
+
 /// All waiting rows of one side.
 pub struct Buckets {
     options: BucketsOptions,
@@ -169,12 +180,10 @@ impl Buckets {
     pub fn insert(
         &mut self,
         state: &mut StateStore,
-        batch: &RecordBatch,
-        hashes: &[u64],
-        times: &[i64],
-        matched: &RowFlags,
+        arrivals: &Arrivals,
         watermark: i64,
     ) -> Result<()> {
+        let Arrivals { batch, hashes, times, matched } = arrivals;
         let id = self.log()?;
         let waits = |time: i64| time.saturating_add(self.options.expiry_ms) > watermark;
         let groups =

@@ -12,7 +12,7 @@ use model::{Error, Result, Watermark, key_group};
 use super::hash_join::{
     Cursor, JoinedRows, Matches, OUTPUT_ROWS, Probe, RowFlags, gather_batch, null_columns,
 };
-use super::interval_buckets::{Buckets, BucketsOptions};
+use super::interval_buckets::{Arrivals, Buckets, BucketsOptions};
 use super::row_groups::select_rows;
 use super::time_column::TimeColumn;
 use crate::operator::{Operator, OperatorContext, Output};
@@ -195,7 +195,8 @@ impl Operator for IntervalJoinOperator {
             let unmatched = rows.chunks(OUTPUT_ROWS).map(|rows| gather_batch(&batch, rows));
             Self::emit_unmatched(&self.output, port, &other.input, unmatched, out)?;
         }
-        own.buckets.insert(&mut ctx.state, &batch, &hashes, &times, &matched, watermark)
+        let arrivals = Arrivals { batch, hashes, times, matched };
+        own.buckets.insert(&mut ctx.state, &arrivals, watermark)
     }
 
     fn on_watermark(

@@ -11,25 +11,34 @@ use model::{Error, Result};
 
 use crate::operator::Operator;
 
+pub(crate) mod accumulator;
+#[cfg(test)]
+mod aggregate_oracle;
 pub mod deduplicate;
+mod derived_table;
 mod encoded_rows;
 pub mod filter;
 mod hash_join;
 mod interval_buckets;
 pub mod interval_join;
 mod join_keys;
+mod key_columns;
+pub mod keyed_aggregate;
 pub mod project;
 mod ranked_rows;
 mod ranking;
 mod row_groups;
 #[cfg(test)]
 pub mod script;
+mod session;
 mod slot_marks;
 mod time_column;
 pub mod top_n;
 pub mod union;
 pub mod watermark;
+pub mod window_aggregate;
 pub mod window_join;
+mod window_time;
 
 /// Builds the operator of one node of a chain. Errors name the node; they are User errors
 /// when the spec does not fit its inputs, and Internal when the plan is not possible.

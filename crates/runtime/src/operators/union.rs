@@ -34,8 +34,8 @@ mod tests {
             &[schema("k STRING"), schema("k STRING")],
             "
             > a
-            >1 b
             < a
+            >1 b
             < b
             > watermark 5
             < watermark 5

@@ -4,21 +4,25 @@
 //! is a namespace of one state table. A window that closes puts out the merge of its panes:
 //! for tumbling windows the pane itself, for hopping ones `running` or a scratch table.
 
-mod emit;
+pub(super) mod emit;
 mod local;
 mod running;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use model::aggregate::window_aggregate_schema;
-use model::key_group::{KeyGroupRange, hash_columns};
-use model::operator_schema::key_indices;
+use model::key_group::hash_columns;
 use model::operator_spec::{AggregateStage, PANE, Window, WindowAggregate};
 use model::{Error, Result, Watermark};
-use state::{Column, NO_SLOT, StateStore, StoreOptions, TableId};
+use state::{Column, NO_SLOT, TableId};
 
 use super::accumulator::{AccumulatorOptions, Accumulators, Arguments, Partials};
+use super::derived_table::DerivedTable;
+use super::key_columns::KeyColumns;
 use super::session;
 use super::time_column::TimeColumn;
 use super::window_time::{Panes, is_closed, rows_by_pane};
@@ -47,7 +51,7 @@ pub fn window_aggregate(spec: &WindowAggregate, input: &SchemaRef) -> Result<Box
         Accumulators::new(&spec.aggregates, input, options)?
     };
     let time_name = if global { PANE } else { spec.time_column.as_str() };
-    let table = derived_table("merged", &keys, &accumulators)?;
+    let table = DerivedTable::new("merged", &keys, &accumulators)?;
     let running = (!panes.is_tumbling() && accumulators.is_invertible())
         .then(|| RunningWindow::new(&keys, &accumulators))
         .transpose()?;
@@ -69,58 +73,6 @@ pub fn window_aggregate(spec: &WindowAggregate, input: &SchemaRef) -> Result<Box
         hashes: Vec::new(),
         slots: Vec::new(),
     }))
-}
-
-/// The key columns of an operator's input.
-pub(super) struct KeyColumns {
-    pub(super) indices: Vec<usize>,
-    pub(super) fields: Vec<Field>,
-}
-
-impl KeyColumns {
-    pub(super) fn new(input: &SchemaRef, keys: &[String]) -> Result<Self> {
-        let indices = key_indices(input, keys)?;
-        let fields = indices.iter().map(|&index| input.field(index).clone()).collect();
-        Ok(Self { indices, fields })
-    }
-
-    pub(super) fn arrays(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
-        self.indices.iter().map(|&index| ArrayRef::clone(batch.column(index))).collect()
-    }
-}
-
-/// A table that is derived from state, or held back before it: in no snapshot.
-pub(super) struct DerivedTable {
-    store: StateStore,
-    id: TableId,
-}
-
-pub(super) fn derived_table(
-    name: &str,
-    keys: &KeyColumns,
-    accumulators: &Accumulators,
-) -> Result<DerivedTable> {
-    let options = StoreOptions {
-        uid: name.to_owned(),
-        key_groups: KeyGroupRange::all(1),
-        max_parallelism: 1,
-        memory_bytes: u64::MAX,
-        cold: None,
-    };
-    let mut store = StateStore::open(options, Vec::new())?;
-    let id = store.table(name, &keys.fields, accumulators.value_types())?;
-    Ok(DerivedTable { store, id })
-}
-
-impl DerivedTable {
-    pub(super) fn table(&mut self) -> &mut state::Table {
-        self.store.table_mut(self.id)
-    }
-
-    /// Must follow each use: gives removed slots back. Slots change.
-    pub(super) fn end_batch(&mut self) -> Result<()> {
-        self.store.end_batch()
-    }
 }
 
 /// What a batch adds to accumulators.
@@ -326,7 +278,7 @@ impl WindowAggregateOperator {
         let panes = table.namespaces();
         let Some(&first_pane) = panes.first() else { return Ok(()) };
         let mut start = self.panes.first_window(first_pane);
-        if fired > Watermark(start) {
+        if fired >= Watermark(start) {
             // The first window that `fired` did not close. `fired` is a time here, or nothing
             // is left to fire.
             let open = fired.0.saturating_add(2).saturating_sub(size);
@@ -359,7 +311,7 @@ impl WindowAggregateOperator {
             }
             start += slide;
         }
-        Ok(())
+        self.merged.end_batch()
     }
 
     /// Puts out again, for windows that are closed but may still change, the groups of `touched` rows.
@@ -370,7 +322,7 @@ impl WindowAggregateOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let mut windows = std::collections::BTreeMap::<i64, Vec<u32>>::new();
+        let mut windows = BTreeMap::<i64, Vec<u32>>::new();
         let all: Vec<u32> = (0..self.hashes.len() as u32).collect();
         for (pane, rows) in touched {
             let mut start = self.panes.first_window(*pane);
@@ -403,7 +355,7 @@ impl WindowAggregateOperator {
             self.emitter.groups(window, groups, &self.accumulators, out)?;
             self.merged.table().remove_namespace(0)?;
         }
-        Ok(())
+        self.merged.end_batch()
     }
 }
 
@@ -428,8 +380,7 @@ fn merge_panes(
 
 /// `window_start` or `window_end` for `rows` rows.
 pub(super) fn constant_time(ms: i64, rows: usize) -> ArrayRef {
-    let array = Int64Array::from(vec![ms; rows]).reinterpret_cast();
-    std::sync::Arc::<arrow::array::TimestampMillisecondArray>::new(array)
+    Arc::new(TimestampMillisecondArray::from(vec![ms; rows]))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, NullArray};
+use arrow::array::{ArrayRef, Int64Array, NullArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use model::{Error, Result};
@@ -40,7 +40,9 @@ impl Accumulators {
         let mut arrays = vec![gather_i64(&mut columns[rows], slots)];
         for accumulator in &self.accumulators {
             let columns = &mut columns[accumulator.first..];
-            if let (Kind::Distinct(_), Column::Counts(sets)) = (accumulator.kind, &columns[0]) {
+            if let (Kind::Distinct(_), Some(Column::Counts(sets))) =
+                (accumulator.kind, columns.first())
+            {
                 let mut encoded = Vec::with_capacity(slots.len());
                 for slot in slots {
                     let mut bytes = Vec::new();

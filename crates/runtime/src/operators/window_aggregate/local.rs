@@ -10,9 +10,10 @@ use model::operator_spec::WindowAggregate;
 use model::{Result, Watermark};
 
 use super::emit::{BATCH_ROWS, Emitter};
-use super::{DerivedTable, KeyColumns, derived_table};
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::operators::accumulator::{AccumulatorOptions, Accumulators};
+use crate::operators::derived_table::DerivedTable;
+use crate::operators::key_columns::KeyColumns;
 use crate::operators::time_column::TimeColumn;
 use crate::operators::window_time::{Panes, is_closed, rows_by_pane};
 
@@ -47,7 +48,7 @@ impl LocalAggregate {
             panes,
             time: TimeColumn::new(input, &spec.time_column)?,
             time_name: spec.time_column.clone(),
-            groups: derived_table("local", &keys, &accumulators)?,
+            groups: DerivedTable::new("local", &keys, &accumulators)?,
             keys,
             accumulators,
             emitter: Emitter::new(output),

@@ -7,8 +7,9 @@ use model::Result;
 use state::{NO_SLOT, Pane, Table};
 
 use super::emit::StoredGroups;
-use super::{DerivedTable, KeyColumns, derived_table};
 use crate::operators::accumulator::Accumulators;
+use crate::operators::derived_table::DerivedTable;
+use crate::operators::key_columns::KeyColumns;
 
 pub(super) struct RunningWindow {
     /// Namespace 0: the groups of all panes that start in `start..end`. No group is without rows.
@@ -20,7 +21,7 @@ pub(super) struct RunningWindow {
 
 impl RunningWindow {
     pub(super) fn new(keys: &KeyColumns, accumulators: &Accumulators) -> Result<Self> {
-        let groups = derived_table("running window", keys, accumulators)?;
+        let groups = DerivedTable::new("running window", keys, accumulators)?;
         Ok(Self { groups, start: 0, end: 0, slots: Vec::new() })
     }
 

@@ -76,8 +76,8 @@ fn full_join_brings_every_row_once_at_least() {
         >1 c 9 @4s
         > restore
         > end
-        < a 1 @1s a 8 @3s @0s @10s
         < a 1 @1s a 7 @2s @0s @10s
+        < a 1 @1s a 8 @3s @0s @10s
         < null null null c 9 @4s @0s @10s
         < b 2 @2s null null null @0s @10s
         < null 3 @3s null null null @0s @10s
@@ -118,7 +118,12 @@ fn left_and_right_joins_keep_their_side() {
 #[test]
 fn hopping_windows_share_their_rows() {
     check(
-        || join(JoinType::Inner, Window::Hopping { size_ms: 10_000, slide_ms: 4_000, offset_ms: 0 }),
+        || {
+            join(
+                JoinType::Inner,
+                Window::Hopping { size_ms: 10_000, slide_ms: 4_000, offset_ms: 0 },
+            )
+        },
         &[schema(LEFT), schema(RIGHT)],
         "
         > a 1 @9s
@@ -250,12 +255,16 @@ type Row = (Option<i64>, i64, i64);
 
 /// Key, unique value, time.
 fn stream() -> impl Strategy<Value = Vec<Row>> {
-    prop::collection::vec((prop::option::weighted(0.9, 0..6_i64), 0..60_i64), 0..60).prop_map(
-        |rows| rows.into_iter().enumerate().map(|(i, (k, t))| (k, i as i64, t)).collect(),
-    )
+    prop::collection::vec((prop::option::weighted(0.9, 0..6_i64), 0..60_i64), 0..60)
+        .prop_map(|rows| rows.into_iter().enumerate().map(|(i, (k, t))| (k, i as i64, t)).collect())
 }
 
-fn brute_force(left: &[Row], right: &[Row], join_type: JoinType, window: (i64, i64)) -> Vec<String> {
+fn brute_force(
+    left: &[Row],
+    right: &[Row],
+    join_type: JoinType,
+    window: (i64, i64),
+) -> Vec<String> {
     let (size, slide) = window;
     let mut expected = Vec::new();
     for start in (-size..80).filter(|start| start.rem_euclid(slide) == 0) {
