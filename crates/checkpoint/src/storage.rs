@@ -295,10 +295,8 @@ impl CheckpointStorage {
         let manifest = self.manifest_path(job, checkpoint)?;
         let prefix = self.opened.path(&folder(job, checkpoint))?;
         let listed = self.opened.store.list(Some(&prefix)).map_ok(|meta| meta.location);
-        let objects: Vec<Path> = listed
-            .try_collect()
-            .await
-            .map_err(|e| store_error(format!("listing {prefix}"), e))?;
+        let objects: Vec<Path> =
+            listed.try_collect().await.map_err(|e| store_error(format!("listing {prefix}"), e))?;
         self.remove_object(&manifest).await?;
         let removed = objects.len();
         futures::stream::iter(objects.into_iter().filter(|path| *path != manifest))

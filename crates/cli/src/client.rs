@@ -66,12 +66,14 @@ impl Client {
             400 | 413 | 422 => Exit::Config,
             _ => Exit::Failed,
         };
-        let mut failure = match error["report"].as_str() {
-            Some(report) => Failure::rendered(exit, report),
-            None if message.is_empty() => {
+        // The job manager's report on a job file comes rendered.
+        let is_report = error["code"] == "INVALID_JOB_FILE";
+        let mut failure = match is_report {
+            true => Failure::rendered(exit, message),
+            false if message.is_empty() => {
                 Failure::new(exit, format!("{} answered {status}", self.server))
             }
-            None => Failure::new(exit, message),
+            false => Failure::new(exit, message),
         };
         failure.help = error["help"].as_str().map(str::to_owned);
         Err(failure)

@@ -61,7 +61,7 @@ impl Planner for JobFilePlanner {
     fn plan(&self, job_file: &str) -> Result<JobGraph, PlanFailure> {
         self.plan_file("job.yaml", job_file).map(|p| p.graph).map_err(|diagnostics| PlanFailure {
             text: diagnostics.to_string(),
-            diagnostics: diagnostics.to_json(),
+            diagnostics: diagnostics.to_json()["diagnostics"].take(),
         })
     }
 }

@@ -4,10 +4,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use jobmanager::{JobManagerOptions, RunningJobManager};
-use model::SystemClock;
 use taskmanager::{RunningTaskManager, TaskManagerOptions};
 
 use crate::composition;
@@ -31,24 +29,17 @@ pub struct LocalCluster {
 
 impl LocalCluster {
     pub async fn start(options: LocalOptions) -> Result<Self, Failure> {
-        let clock = Arc::new(SystemClock);
         let job_manager = jobmanager::start(
             JobManagerOptions {
                 rpc_addr: options.rpc_addr,
                 http_addr: options.http_addr,
-                storage: options.storage,
-                ..JobManagerOptions::new(Arc::clone(&clock) as _)
+                ..JobManagerOptions::new(options.storage)
             },
             composition::job_manager_parts(),
         )
         .await?;
         let task_manager = taskmanager::start(
-            TaskManagerOptions {
-                jobmanager: job_manager.rpc_addr().to_string(),
-                rpc_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
-                slots: options.slots,
-                ..TaskManagerOptions::new(clock)
-            },
+            TaskManagerOptions::new(job_manager.rpc_addr.to_string(), options.slots),
             composition::task_manager_parts(options.state_dir),
         )
         .await?;
@@ -57,11 +48,12 @@ impl LocalCluster {
 
     /// URL of the HTTP API.
     pub fn url(&self) -> String {
-        format!("http://{}", self.job_manager.http_addr())
+        format!("http://{}", self.job_manager.http_addr)
     }
 
-    pub async fn shutdown(self) {
+    pub async fn shutdown(self) -> Result<(), Failure> {
         self.task_manager.shutdown().await;
-        self.job_manager.shutdown().await;
+        self.job_manager.shutdown().await?;
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@
 
 mod chain;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::SchemaRef;
 use model::job_graph::Partitioning;
@@ -53,14 +53,19 @@ pub(crate) struct Assembler<'a> {
     placed: Vec<Placed>,
     /// From the index of a planned operator to that of the placed one that stands for it.
     moved: Vec<usize>,
+    /// By index of placed operators, how many read the main output; others have one reader.
+    readers: BTreeMap<usize, usize>,
 }
 
 pub(crate) fn place(ops: &[Op], ctx: &Context<'_>) -> Result<Vec<Placed>, AssembleError> {
-    let mut assembler = Assembler { ctx, placed: Vec::new(), moved: Vec::new() };
-    for op in ops {
-        let index =
-            assembler.op(op).map_err(|error| AssembleError { node: op.node, error })?;
+    let mut assembler =
+        Assembler { ctx, placed: Vec::new(), moved: Vec::new(), readers: BTreeMap::new() };
+    for (planned, op) in ops.iter().enumerate() {
+        let index = assembler.op(op).map_err(|error| AssembleError { node: op.node, error })?;
         assembler.moved.push(index);
+        let inputs = ops.iter().flat_map(|o| o.ports.iter().flatten());
+        let readers = inputs.filter(|i| i.op == planned && !i.side).count();
+        assembler.readers.insert(index, readers);
     }
     Ok(assembler.placed)
 }
@@ -79,7 +84,12 @@ impl Assembler<'_> {
         for (port, inputs) in op.ports.iter().enumerate() {
             for input in inputs {
                 let partitioning = self.partitioning(op, port, input)?;
-                edges.push(Edge { from: self.moved[input.op], side: input.side, port, partitioning });
+                edges.push(Edge {
+                    from: self.moved[input.op],
+                    side: input.side,
+                    port,
+                    partitioning,
+                });
             }
         }
         if let Some(local) = two_stages(&op.spec, &edges) {
@@ -108,10 +118,14 @@ impl Assembler<'_> {
                 let schema = self.placed[edge.from].op.schema(edge.side);
                 merged = Some(match merged {
                     None => schema.clone(),
-                    Some(first) => crate::logical::merge(&first, schema).map_err(Error::internal)?,
+                    Some(first) => {
+                        crate::logical::merge(&first, schema).map_err(Error::internal)?
+                    }
                 });
             }
-            inputs.push(merged.ok_or_else(|| Error::internal(format!("`{}` lacks an input", op.name)))?);
+            inputs.push(
+                merged.ok_or_else(|| Error::internal(format!("`{}` lacks an input", op.name)))?,
+            );
         }
         if let OperatorSpec::Sink { sink } = &mut op.spec {
             sink.schema = inputs[0].clone();
@@ -204,6 +218,11 @@ impl Assembler<'_> {
         if kept.len() >= plain.fields().len() || edge.side || op.ports.iter().any(|p| p.len() > 1) {
             return Ok(());
         }
+        // Behind an output with several readers the Project is a task of its own.
+        let shared = self.readers.get(&edge.from).is_some_and(|readers| *readers > 1);
+        if shared && kept.len() * 2 > plain.fields().len() {
+            return Ok(());
+        }
         let columns = kept
             .iter()
             .map(|n| NamedExpression { name: (*n).to_owned(), expr: sql_text::quote(n) })
@@ -236,16 +255,15 @@ impl Assembler<'_> {
         };
         let exchange = edges.first().map(|e| e.partitioning.clone());
         let exchange = exchange.ok_or_else(|| Error::internal("an aggregate lacks its input"))?;
-        let parallelism = edges.first().map_or(op.parallelism, |e| self.placed[e.from].op.parallelism);
+        let parallelism =
+            edges.first().map_or(op.parallelism, |e| self.placed[e.from].op.parallelism);
         let mut first = op.clone();
         first.uid.push_str("$local");
         first.name.push_str("$local");
         first.spec = OperatorSpec::WindowAggregate(local);
         first.parallelism = parallelism;
-        let forward = edges
-            .into_iter()
-            .map(|e| Edge { partitioning: Partitioning::Forward, ..e })
-            .collect();
+        let forward =
+            edges.into_iter().map(|e| Edge { partitioning: Partitioning::Forward, ..e }).collect();
         let from = self.place(first, forward)?;
         let mut second = op.clone();
         let global = WindowAggregate { stage: AggregateStage::Global, ..single.clone() };
@@ -262,9 +280,8 @@ fn inner_keys(join_type: JoinType, keys: &[String]) -> Option<Vec<String>> {
 fn renamed(keys: &[String], columns: &[NamedExpression], input: &SchemaRef) -> Option<Vec<String>> {
     keys.iter()
         .map(|key| {
-            let same = |c: &&NamedExpression| {
-                sql_text::plain_column(&c.expr, input).as_ref() == Some(key)
-            };
+            let same =
+                |c: &&NamedExpression| sql_text::plain_column(&c.expr, input).as_ref() == Some(key);
             columns.iter().find(same).map(|c| c.name.clone())
         })
         .collect()

@@ -43,11 +43,8 @@ impl Diagnostic {
         writeln!(f, "{pad} ╭─[{file}:{}:{}]", self.line, self.column)?;
         let (shown, column) = self.window();
         writeln!(f, "{number} │ {shown}")?;
-        let before: String = shown
-            .chars()
-            .take(column)
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
+        let before: String =
+            shown.chars().take(column).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let length = self.length.max(1);
         match &self.label {
             Some(label) => {
@@ -113,7 +110,8 @@ pub(crate) struct Source<'a> {
 impl<'a> Source<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         let mut line_starts = vec![0];
-        line_starts.extend(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1));
+        line_starts
+            .extend(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1));
         Self { text, line_starts }
     }
 

@@ -47,8 +47,7 @@ fn read_spec<'a>(spec: &Fields<'a>, name: String, report: &'a Report<'a>) -> Doc
     let max_parallelism = spec
         .integer("maxParallelism", 1..=MAX_PARALLELISM_LIMIT)
         .map_or(DEFAULT_MAX_PARALLELISM, |v| v.value);
-    let parallelism =
-        spec.integer("parallelism", 1..=max_parallelism).map_or(1, |v| v.value);
+    let parallelism = spec.integer("parallelism", 1..=max_parallelism).map_or(1, |v| v.value);
     let checkpoint = spec.fields("checkpoint", "`checkpoint`").map(checkpoint);
     let state = spec.fields("state", "`state`").map(state);
     let restart = spec.fields("restart", "`restart`").and_then(restart);
@@ -79,7 +78,8 @@ fn metadata(fields: Fields<'_>) -> Option<String> {
         && !is_dns_label(&name.value)
     {
         let message = format!("`{}` is not a name for a job", name.value);
-        let help = "use at most 63 lower-case letters, digits and `-`, a letter or digit first and last";
+        let help =
+            "use at most 63 lower-case letters, digits and `-`, a letter or digit first and last";
         fields.report().add_help("E0107", &name.span, message, help);
     }
     if let Some(namespace) = fields.text("namespace")
@@ -109,10 +109,7 @@ fn is_dns_label(name: &str) -> bool {
 
 fn checkpoint(fields: Fields<'_>) -> CheckpointConfig {
     let default = CheckpointConfig::default();
-    let off = fields
-        .node("interval")
-        .and_then(Node::scalar)
-        .is_some_and(|s| s.text == "none");
+    let off = fields.node("interval").and_then(Node::scalar).is_some_and(|s| s.text == "none");
     let interval_ms = match off {
         true => None,
         false => fields.duration("interval", 10).map(|d| d.value).or(default.interval_ms),

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use arrow::datatypes::Schema;
 use model::job_graph::{JobEdge, JobGraph, JobVertex, OperatorNode, Partitioning};
-use model::operator_spec::{AggregateCall, AggregateStage, JoinType, Keep, OperatorSpec, Window};
+use model::operator_spec::{
+    AggregateCall, AggregateStage, JoinType, Keep, NamedExpression, OperatorSpec, Window,
+};
 use model::row_kind;
 use serde_json::{Value, json};
 
@@ -27,13 +29,18 @@ pub fn text(graph: &JobGraph) -> String {
         state(graph),
     );
     for (index, vertex) in graph.vertices.iter().enumerate() {
-        let _ = writeln!(out, "\nvertex {index}  parallelism {}  id {}", vertex.parallelism, vertex.id);
+        let _ =
+            writeln!(out, "\nvertex {index}  parallelism {}  id {}", vertex.parallelism, vertex.id);
         for (_, edge) in graph.inputs_of(vertex.id) {
             let _ = writeln!(out, "  <- {}", edge_text(graph, edge));
         }
         for operator in &vertex.operators {
-            let stateful = if operator.spec.is_stateful() { "  [state]" } else { "" };
-            let uid = if operator.uid == operator.name { String::new() } else { format!("  uid {}", operator.uid) };
+            let stateful = if keeps_state(&operator.spec) { "  [state]" } else { "" };
+            let uid = if operator.uid == operator.name {
+                String::new()
+            } else {
+                format!("  uid {}", operator.uid)
+            };
             let _ = writeln!(
                 out,
                 "  {} {}: {}{stateful}{uid}",
@@ -56,6 +63,14 @@ pub fn text(graph: &JobGraph) -> String {
     out
 }
 
+/// Whether there is state in checkpoints: a local stage flushes before each.
+fn keeps_state(spec: &OperatorSpec) -> bool {
+    match spec {
+        OperatorSpec::WindowAggregate(w) => w.stage != AggregateStage::Local,
+        other => other.is_stateful(),
+    }
+}
+
 fn state(graph: &JobGraph) -> String {
     let backend = match graph.state.backend {
         model::config::StateBackendKind::Heap => "heap",
@@ -74,9 +89,10 @@ fn edge_text(graph: &JobGraph, edge: &JobEdge) -> String {
 }
 
 fn output_text(graph: &JobGraph, edge: &JobEdge) -> String {
-    let side = edge.output.checked_sub(1).and_then(|at| {
-        graph.vertex(edge.from).and_then(|v| v.side_outputs.get(at))
-    });
+    let side = edge
+        .output
+        .checked_sub(1)
+        .and_then(|at| graph.vertex(edge.from).and_then(|v| v.side_outputs.get(at)));
     side.map(|s| format!(" {}", s.name)).unwrap_or_default()
 }
 
@@ -115,16 +131,7 @@ fn detail(spec: &OperatorSpec) -> String {
             format!("{}{columns}{dead}", source.connector)
         }
         OperatorSpec::Filter { predicate } => predicate.clone(),
-        OperatorSpec::Project { columns } => {
-            let parts: Vec<String> = columns
-                .iter()
-                .map(|c| match crate::sql_text::unquote(&c.expr) == c.name {
-                    true => c.name.clone(),
-                    false => format!("{} AS {}", c.expr, c.name),
-                })
-                .collect();
-            parts.join(", ")
-        }
+        OperatorSpec::Project { columns } => select(columns),
         OperatorSpec::Watermark { column, delay_ms, idle_timeout_ms } => {
             let idle = idle_timeout_ms.map(|i| format!(", idle after {}", show_duration(i)));
             format!("{column} - {}{}", show_duration(*delay_ms), idle.unwrap_or_default())
@@ -141,7 +148,12 @@ fn detail(spec: &OperatorSpec) -> String {
                 ms => format!(", allowed lateness {}", show_duration(ms)),
             };
             let window = window(&w.window);
-            format!("{stage}{window} on {}, {}{lateness}: {}", w.time_column, keys(&w.keys), calls(&w.aggregates))
+            format!(
+                "{stage}{window} on {}, {}{lateness}: {}",
+                w.time_column,
+                keys(&w.keys),
+                calls(&w.aggregates)
+            )
         }
         OperatorSpec::KeyedAggregate(a) => format!("{}: {}", keys(&a.keys), calls(&a.aggregates)),
         OperatorSpec::WindowJoin(j) => {
@@ -176,6 +188,17 @@ fn detail(spec: &OperatorSpec) -> String {
         }
         OperatorSpec::Sink { sink } => sink.connector.clone(),
     }
+}
+
+fn select(columns: &[NamedExpression]) -> String {
+    let parts: Vec<String> = columns
+        .iter()
+        .map(|c| match crate::sql_text::unquote(&c.expr) == c.name {
+            true => c.name.clone(),
+            false => format!("{} AS {}", c.expr, c.name),
+        })
+        .collect();
+    parts.join(", ")
 }
 
 fn signed(ms: i64) -> String {
@@ -252,7 +275,8 @@ pub fn dot(graph: &JobGraph) -> String {
             .map(|o| format!("{} {}", o.spec.kind(), o.name))
             .chain([format!("x {}", vertex.parallelism)])
             .collect();
-        let style = if vertex.operators.iter().any(|o| o.spec.is_stateful()) { ", style=bold" } else { "" };
+        let style =
+            if vertex.operators.iter().any(|o| keeps_state(&o.spec)) { ", style=bold" } else { "" };
         let _ = writeln!(out, "  v{index} [label={}{style}];", quoted(&lines.join("\n")));
     }
     for edge in &graph.edges {
@@ -334,7 +358,7 @@ fn operator_json(operator: &OperatorNode) -> Value {
         "name": operator.name,
         "kind": operator.spec.kind(),
         "description": detail(&operator.spec),
-        "stateful": operator.spec.is_stateful(),
+        "stateful": keeps_state(&operator.spec),
         "keys": keys,
         "changelog": row_kind::is_changelog(&operator.output),
         "columns": columns_json(&operator.output),

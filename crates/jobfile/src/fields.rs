@@ -85,14 +85,15 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn wrong_type(&self, node: &Node, name: &str, expected: &str) {
         let message = format!("`{name}` must be {expected}, but is {}", node.describe());
-        let quoted_number = node
-            .scalar()
-            .is_some_and(|s| expected.contains("number") && s.text.parse::<f64>().is_ok());
-        if quoted_number {
-            self.report.add_help("E0106", &node.span, message, "remove the quotes");
-        } else {
-            self.report.add("E0106", &node.span, message);
-        }
+        let help = match node.scalar().map(|s| (s.value(), &s.text)) {
+            Some((Value::Text(_), text))
+                if expected.contains("number") && text.parse::<f64>().is_ok() =>
+            {
+                "remove the quotes".to_owned()
+            }
+            _ => format!("see `streamctl schema` for the form of `{name}`"),
+        };
+        self.report.add_help("E0106", &node.span, message, help);
     }
 
     /// Text. Numbers and booleans are refused: a name such as `1e3` must be quoted.
@@ -241,7 +242,8 @@ impl<'a> Fields<'a> {
             Ok(value) if value >= minimum => Some(Spanned { value, span: node.span.clone() }),
             Ok(_) => {
                 let least = quantity::show_duration(minimum);
-                let message = format!("`{name}` must be at least {least}, but is `{}`", scalar.text);
+                let message =
+                    format!("`{name}` must be at least {least}, but is `{}`", scalar.text);
                 self.report.add("E0107", &node.span, message);
                 None
             }
@@ -307,7 +309,8 @@ impl<'a> Fields<'a> {
             if asked.contains(&key.name.as_str()) {
                 continue;
             }
-            let free = asked.iter().copied().filter(|a| self.entries.iter().all(|(k, _)| k.name != *a));
+            let free =
+                asked.iter().copied().filter(|a| self.entries.iter().all(|(k, _)| k.name != *a));
             let label = closest(&key.name, free).map(|a| format!("did you mean `{a}`?"));
             let mut known: Vec<&str> = asked.clone();
             known.sort_unstable();

@@ -358,10 +358,7 @@ fn transforms() -> Vec<Value> {
 
 fn transform(kind: &str, required: &[&str], more: Value) -> Value {
     let mut properties = Value::Object(common());
-    merge(
-        &mut properties,
-        json!({ "type": { "const": kind }, "inputs": reference("names") }),
-    );
+    merge(&mut properties, json!({ "type": { "const": kind }, "inputs": reference("names") }));
     merge(&mut properties, more);
     let mut all = vec!["type", "inputs"];
     all.extend(required);

@@ -60,7 +60,11 @@ pub fn plan(file_name: &str, text: &str, ctx: &Context<'_>) -> Result<Planned, D
     let items = report.take();
     match graph {
         Some(graph) if errors == 0 => Ok(Planned { graph, warnings: items }),
-        _ => Err(Diagnostics { file: file_name.to_owned(), items }),
+        _ => {
+            // Doubts that follow from errors would only hide them.
+            let items = items.into_iter().filter(Diagnostic::is_error).collect();
+            Err(Diagnostics { file: file_name.to_owned(), items })
+        }
     }
 }
 
@@ -107,8 +111,12 @@ fn plan_into(report: &Report<'_>, text: &str, ctx: &Context<'_>) -> Option<JobGr
 
 /// Late rows that nobody reads are counted, not put out.
 fn stop_unread_late_rows(ops: &mut [Op], document: &Document<'_>, report: &Report<'_>) {
-    let read: Vec<usize> =
-        ops.iter().flat_map(|o| o.ports.iter().flatten()).filter(|i| i.side).map(|i| i.op).collect();
+    let read: Vec<usize> = ops
+        .iter()
+        .flat_map(|o| o.ports.iter().flatten())
+        .filter(|i| i.side)
+        .map(|i| i.op)
+        .collect();
     for (index, op) in ops.iter_mut().enumerate() {
         if let model::operator_spec::OperatorSpec::WindowAggregate(window) = &mut op.spec
             && window.late_output

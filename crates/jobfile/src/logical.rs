@@ -116,7 +116,10 @@ fn project_schema(
 
 /// One schema for streams that are to be taken as one: equal names and types; a column
 /// that may be NULL in one may be NULL in all. The error says what differs.
-pub(crate) fn merge(first: &SchemaRef, other: &SchemaRef) -> std::result::Result<SchemaRef, String> {
+pub(crate) fn merge(
+    first: &SchemaRef,
+    other: &SchemaRef,
+) -> std::result::Result<SchemaRef, String> {
     let changelog = [first, other].map(|s| row_kind::is_changelog(s));
     if changelog[0] != changelog[1] {
         return Err("one is a changelog (updates and deletions), the other is not".into());

@@ -40,6 +40,8 @@ pub(crate) struct NodeDef<'a> {
     pub(crate) name: Name,
     pub(crate) section: Section,
     pub(crate) inputs: Vec<Name>,
+    /// `inputs` is not there or not a list, which has been reported.
+    pub(crate) inputs_missing: bool,
     pub(crate) parallelism: Option<Spanned<u32>>,
     pub(crate) uid: Option<Name>,
     /// The node's mapping, to find options in.
@@ -175,16 +177,23 @@ pub(crate) fn read<'a>(
     for (entry, section) in sections {
         let Some((key, node)) = entry else { continue };
         let what = format!("`{}`", key.name);
-        let Some(section_fields) = Fields::of(node, key.span.clone(), what, report) else { continue };
+        let Some(section_fields) = Fields::of(node, key.span.clone(), what, report) else {
+            continue;
+        };
         if section_fields.entries().is_empty() && section != Section::Transform {
             let message = format!("`{}` is empty", key.name);
             report.add("E0105", &key.span, message);
         }
         for (name, node) in section_fields.entries() {
             if let Some(first) = nodes.iter().find(|n| n.name.value == name.name) {
+                // Within a section the key itself has been reported as given twice.
+                if first.section == section {
+                    continue;
+                }
                 let message = format!("two nodes are named `{}`", name.name);
                 let line = report.source.line_of(first.name.span.start);
-                let label = Some(format!("the other is the {} in line {line}", first.section.word()));
+                let label =
+                    Some(format!("the other is the {} in line {line}", first.section.word()));
                 report.add_full("E0204", &name.span, message, (label, None));
                 continue;
             }
@@ -212,6 +221,7 @@ fn node_def<'a>(
         name: name.clone(),
         section,
         inputs: Vec::new(),
+        inputs_missing: false,
         parallelism: None,
         uid: None,
         node,
@@ -237,10 +247,10 @@ fn node_def<'a>(
             def.body = sink(&fields);
         }
         Section::Transform => {
-            match fields.require("inputs", "name the nodes to read from: `inputs: [name]`") {
-                Some(_) => def.inputs = fields.texts("inputs").unwrap_or_default(),
-                None => def.inputs = Vec::new(),
-            }
+            let help = "name the nodes to read from: `inputs: [name]`";
+            let inputs = fields.require("inputs", help).and_then(|_| fields.texts("inputs"));
+            def.inputs_missing = inputs.is_none();
+            def.inputs = inputs.unwrap_or_default();
             def.body = transforms::read(fields);
         }
     }
@@ -302,7 +312,8 @@ fn declared_schema(node: &Node, fields: &Fields<'_>) -> Option<SchemaRef> {
     let mut good = true;
     for (key, node) in entries {
         let Some(text) = node.scalar().map(|s| s.text.as_str()) else {
-            let message = format!("the type of `{}` must be text, but is {}", key.name, node.describe());
+            let message =
+                format!("the type of `{}` must be text, but is {}", key.name, node.describe());
             report.add("E0106", &node.span, message);
             good = false;
             continue;

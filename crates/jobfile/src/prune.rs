@@ -94,7 +94,8 @@ fn narrow(op: &mut Op, needed: &Columns) {
 
 /// The column that costs least to read when only the number of rows matters.
 fn cheapest(schema: &SchemaRef) -> Option<String> {
-    let width = |t: &DataType| t.primitive_width().unwrap_or(if t.is_nested() { 1000 } else { 100 });
+    let width =
+        |t: &DataType| t.primitive_width().unwrap_or(if t.is_nested() { 1000 } else { 100 });
     schema.fields().iter().min_by_key(|f| width(f.data_type())).map(|f| f.name().clone())
 }
 
@@ -151,11 +152,23 @@ fn required(
             if j.window.is_none() {
                 extra.iter_mut().for_each(|e| e.extend([WINDOW_START.into(), WINDOW_END.into()]));
             }
-            return join_columns(inputs, main, [&j.left_keys, &j.right_keys], extra, &j.right_prefix);
+            return join_columns(
+                inputs,
+                main,
+                [&j.left_keys, &j.right_keys],
+                extra,
+                &j.right_prefix,
+            );
         }
         OperatorSpec::IntervalJoin(j) => {
             let extra = [vec![j.left_time.clone()], vec![j.right_time.clone()]];
-            return join_columns(inputs, main, [&j.left_keys, &j.right_keys], extra, &j.right_prefix);
+            return join_columns(
+                inputs,
+                main,
+                [&j.left_keys, &j.right_keys],
+                extra,
+                &j.right_prefix,
+            );
         }
     }
     if row_kind::is_changelog(input) {

@@ -2,7 +2,8 @@
 //! would be a guess. Called by `fields`.
 
 const DURATION_HELP: &str = "write a number with its unit: ms, s, m, h or d, for example `10s`";
-const BYTES_HELP: &str = "write a number with its unit: B, KiB, MiB, GiB (or KB, MB, GB), for example `512MiB`";
+const BYTES_HELP: &str =
+    "write a number with its unit: B, KiB, MiB, GiB (or KB, MB, GB), for example `512MiB`";
 
 /// Milliseconds; several parts may follow each other, largest first or not.
 pub(crate) fn duration_ms(text: &str) -> Result<i64, String> {
@@ -16,7 +17,8 @@ pub(crate) fn duration_ms(text: &str) -> Result<i64, String> {
     }
     let mut total = 0_f64;
     while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let digits =
+            rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
         let number = &rest[..digits];
         let tail = rest[digits..].trim_start();
         let letters = tail.len() - tail.trim_start_matches(char::is_alphabetic).len();
@@ -59,7 +61,8 @@ pub(crate) fn show_duration(ms: i64) -> String {
 
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+    let digits =
+        text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let (number, unit) = (&text[..digits], text[digits..].trim_start());
     let unit: f64 = match unit {
         "B" => 1.0,

@@ -119,6 +119,9 @@ fn dead_letter_sink(nodes: &[NodeDef<'_>], name: &Name, report: &Report<'_>) -> 
 
 fn count_inputs(node: &NodeDef<'_>, takes_dead_letters: bool, report: &Report<'_>) {
     let count = node.inputs.len();
+    if node.inputs_missing || node.section == Section::Source {
+        return;
+    }
     let at = node.inputs.get(1).map_or(&node.name.span, |n| &n.span);
     match &node.body {
         Some(Body::WindowJoin { .. } | Body::IntervalJoin { .. }) if count != 2 => {
@@ -141,7 +144,12 @@ fn count_inputs(node: &NodeDef<'_>, takes_dead_letters: bool, report: &Report<'_
         Some(Body::Union | Body::Sink { .. }) | None => {}
         Some(_) if count > 1 => {
             let message = format!("`{}` takes one input, but has {count}", node.name.value);
-            report.add_help("E0203", at, message, "bring them together in a `union` transform before");
+            report.add_help(
+                "E0203",
+                at,
+                message,
+                "bring them together in a `union` transform before",
+            );
         }
         Some(_) => {}
     }

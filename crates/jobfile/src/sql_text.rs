@@ -227,9 +227,9 @@ fn argument_of(
         function = AggregateFunction::CountDistinct;
         argument = trim(argument.start + 8..argument.end);
     }
-    let comma = top_level(&text[argument.clone()]).into_iter().find(|r| {
-        &text[argument.start + r.start..argument.start + r.end] == ","
-    });
+    let comma = top_level(&text[argument.clone()])
+        .into_iter()
+        .find(|r| &text[argument.start + r.start..argument.start + r.end] == ",");
     if let Some(comma) = comma {
         let at = argument.start + comma.start..argument.end;
         return Err((at, "an aggregate function takes one argument".into()));
@@ -296,7 +296,20 @@ mod tests {
             assert_eq!(parsed.function, function);
             assert_eq!(parsed.argument.map(|a| &text[a]), argument);
         }
-        for text in ["", "count", "count()", "sum(*)", "sum(distinct x)", "a + sum(x)", "sum(x) + 1", "mean(x)", "sum(a, b)", "sum(x", "((", ")"] {
+        for text in [
+            "",
+            "count",
+            "count()",
+            "sum(*)",
+            "sum(distinct x)",
+            "a + sum(x)",
+            "sum(x) + 1",
+            "mean(x)",
+            "sum(a, b)",
+            "sum(x",
+            "((",
+            ")",
+        ] {
             assert!(parse_aggregate(text).is_err(), "{text}");
         }
     }

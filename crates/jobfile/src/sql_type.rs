@@ -9,9 +9,29 @@ use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use crate::diagnostic::did_you_mean;
 
 const NAMES: &[&str] = &[
-    "STRING", "VARCHAR", "CHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INT", "INTEGER", "BIGINT",
-    "FLOAT", "DOUBLE", "DECIMAL", "NUMERIC", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP_LTZ", "BYTES",
-    "VARBINARY", "BINARY", "ARRAY", "ROW", "MAP",
+    "STRING",
+    "VARCHAR",
+    "CHAR",
+    "BOOLEAN",
+    "TINYINT",
+    "SMALLINT",
+    "INT",
+    "INTEGER",
+    "BIGINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+    "NUMERIC",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMP_LTZ",
+    "BYTES",
+    "VARBINARY",
+    "BINARY",
+    "ARRAY",
+    "ROW",
+    "MAP",
 ];
 
 /// What is wrong with a type, at bytes of its text.
@@ -67,7 +87,8 @@ impl<'a> TypeParser<'a> {
         }
         let mut error = self.error(self.at..self.at, format!("the type lacks `{symbol}`"));
         error.help = Some(
-            "between `{` and `}` a type that contains a comma must be quoted: \"DECIMAL(10, 2)\"".into(),
+            "between `{` and `}` a type that contains a comma must be quoted: \"DECIMAL(10, 2)\""
+                .into(),
         );
         Err(error)
     }
@@ -81,7 +102,8 @@ impl<'a> TypeParser<'a> {
             self.at = range.end;
             return Some((word, range));
         }
-        let length = rest.len() - rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').len();
+        let length =
+            rest.len() - rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').len();
         let range = self.at..self.at + length;
         self.at = range.end;
         (length > 0).then(|| (&rest[..length], range))
@@ -117,7 +139,9 @@ impl<'a> TypeParser<'a> {
 
     fn data_type(&mut self) -> Result<DataType, TypeError> {
         let Some((word, range)) = self.word() else {
-            return Err(self.error(self.at..self.text.len(), "is not a type".into()));
+            let message =
+                if self.text.trim().is_empty() { "the type is missing" } else { "is not a type" };
+            return Err(self.error(self.at..self.text.len(), message.into()));
         };
         let upper = word.to_uppercase();
         Ok(match upper.as_str() {
@@ -198,7 +222,9 @@ impl<'a> TypeParser<'a> {
         let precision = arguments.first().copied().unwrap_or(10);
         let scale = arguments.get(1).copied().unwrap_or(0);
         if precision < 1 || scale > precision {
-            let message = format!("needs 1 <= precision <= 38 and scale <= precision, not ({precision}, {scale})");
+            let message = format!(
+                "needs 1 <= precision <= 38 and scale <= precision, not ({precision}, {scale})"
+            );
             return Err(self.error(range.clone(), message));
         }
         Ok(DataType::Decimal128(precision as u8, scale as i8))
@@ -226,10 +252,8 @@ impl<'a> TypeParser<'a> {
         self.expect(',')?;
         let (value, nullable) = self.nullable_type()?;
         self.expect('>')?;
-        let entries = Fields::from(vec![
-            Field::new("key", key, false),
-            Field::new("value", value, nullable),
-        ]);
+        let entries =
+            Fields::from(vec![Field::new("key", key, false), Field::new("value", value, nullable)]);
         let entries = Field::new("entries", DataType::Struct(entries), false);
         Ok(DataType::Map(Arc::new(entries), false))
     }
@@ -313,7 +337,10 @@ mod tests {
             ("TIMESTAMP(3)", "TIMESTAMP(3)"),
             ("TIMESTAMP(9) WITHOUT TIME ZONE", "TIMESTAMP(9)"),
             ("TIMESTAMP_LTZ(3)", "TIMESTAMP_LTZ(3)"),
-            ("ARRAY<ROW<a INT, `b c` MAP<STRING, BIGINT>>>", "ARRAY<ROW<a INT, b c MAP<STRING, BIGINT>>>"),
+            (
+                "ARRAY<ROW<a INT, `b c` MAP<STRING, BIGINT>>>",
+                "ARRAY<ROW<a INT, b c MAP<STRING, BIGINT>>>",
+            ),
             ("DOUBLE PRECISION", "DOUBLE"),
         ] {
             let (data_type, nullable) = parse(text).unwrap();

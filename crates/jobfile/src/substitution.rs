@@ -66,7 +66,9 @@ fn resolve(
         return Err(Problem {
             at,
             message: format!("`${{{reference}}}` is not known"),
-            help: Some("write `${env:NAME}` or `${env:NAME:-default}`; `$${` for a literal `${`".into()),
+            help: Some(
+                "write `${env:NAME}` or `${env:NAME:-default}`; `$${` for a literal `${`".into(),
+            ),
         });
     };
     let (name, default) = match rest.split_once(":-") {

@@ -3,28 +3,25 @@
 //! all are reported. Called by `lib::plan`.
 
 mod aggregates;
+mod checks;
+mod endpoints;
 mod expressions;
 mod joins;
 
-use std::ops::Range;
-
 use arrow::datatypes::SchemaRef;
-use model::connector::{OptionError, SinkSpec, SourceSpec};
 use model::operator_spec::{
     Deduplicate, Keep, NamedExpression, OperatorSpec, OrderBy, TopN, WINDOW_END, WINDOW_START,
 };
-use model::{key_group, operator_schema, row_kind, source};
-use serde_json::Value as Json;
+use model::{operator_schema, row_kind};
 
 use crate::Context;
-use crate::diagnostic::{Report, closest};
+use crate::diagnostic::Report;
 use crate::document::Document;
 use crate::logical::{Input, Op, merge, output_schema, plain};
-use crate::nodes::{Body, Item, Name, NodeDef, SourceDef, TopNDef, WatermarkDef};
+use crate::nodes::{Body, Item, Name, NodeDef, TopNDef, WatermarkDef};
 use crate::resolve::Resolved;
 use crate::sql_text;
 use crate::sql_type;
-use crate::yaml::{Kind, Node};
 
 /// What a node puts out, as its readers see it.
 #[derive(Clone, Debug)]
@@ -145,87 +142,6 @@ impl<'a> Typing<'a> {
         };
     }
 
-    fn source(&mut self, index: usize, def: &NodeDef<'_>, source: &SourceDef) -> Option<Stream> {
-        let spec = SourceSpec {
-            connector: source.connector.value.clone(),
-            options: source.options.clone(),
-            declared_schema: source.schema.clone(),
-            projection: None,
-        };
-        self.known_connector(&source.connector, model::connector::Role::Source)?;
-        let built = match self.ctx.connectors.source(&spec) {
-            Ok(built) => built,
-            Err(error) => {
-                self.option_error(def, &error);
-                return None;
-            }
-        };
-        let schema = built.schema();
-        let dead_letter = source.dead_letter.is_some();
-        self.ops.push(Op {
-            uid: def.uid().to_owned(),
-            name: def.name.value.clone(),
-            spec: OperatorSpec::Source { source: spec, dead_letter },
-            ports: Vec::new(),
-            output: schema.clone(),
-            side: dead_letter.then(source::dead_letter_schema),
-            parallelism: def.parallelism.as_ref().map_or(self.document.parallelism, |p| p.value),
-            required: Vec::new(),
-            node: index,
-        });
-        let stream = Stream {
-            op: self.ops.len() - 1,
-            side: false,
-            keys: None,
-            schema,
-            time: None,
-            watermarked: false,
-            pinned: false,
-        };
-        match &source.watermark {
-            None => Some(stream),
-            Some(watermark) => {
-                let scope = Scope { index, def, inputs: vec![stream] };
-                self.watermark_op(&scope, watermark, "$watermark")
-            }
-        }
-    }
-
-    /// The connector must exist in this role, else the nearest is offered.
-    fn known_connector(&self, name: &Name, role: model::connector::Role) -> Option<()> {
-        let all = self.ctx.connectors.list();
-        if all.iter().any(|c| c.role == role && c.name == name.value) {
-            return Some(());
-        }
-        let known: Vec<&str> = all.iter().filter(|c| c.role == role).map(|c| c.name).collect();
-        let word = match role {
-            model::connector::Role::Source => "source",
-            model::connector::Role::Sink => "sink",
-        };
-        let message = match all.iter().any(|c| c.name == name.value) {
-            true => format!("connector `{}` cannot be a {word}", name.value),
-            false => format!("unknown connector `{}`", name.value),
-        };
-        let label = closest(&name.value, known.iter().copied()).map(|c| format!("did you mean `{c}`?"));
-        let help = format!("connectors for a {word}: {}", known.join(", "));
-        self.report.add_full("E0401", &name.span, message, (label, Some(help)));
-        None
-    }
-
-    fn option_error(&self, def: &NodeDef<'_>, error: &OptionError) {
-        let at = option_span(def.node, &error.path, error.at_key).unwrap_or(def.name.span.clone());
-        let notes = match error.help.as_deref().and_then(|h| h.strip_prefix("did you mean ")) {
-            Some(rest) => {
-                let (guess, more) = rest.split_once('?').unwrap_or((rest, ""));
-                let more = more.trim_start_matches([';', ' ', '.']);
-                let help = (!more.is_empty()).then(|| more.to_owned());
-                (Some(format!("did you mean {guess}?")), help)
-            }
-            None => (None, error.help.clone()),
-        };
-        self.report.add_full("E0402", &at, error.message.clone(), notes);
-    }
-
     /// Adds an operator that reads all of `scope`'s inputs, one per port.
     fn add(&mut self, scope: &Scope<'_>, suffix: &str, spec: OperatorSpec) -> Option<usize> {
         let schemas: Vec<SchemaRef> = scope.inputs.iter().map(|s| s.schema.clone()).collect();
@@ -259,8 +175,14 @@ impl<'a> Typing<'a> {
                 return own.map_or(self.document.parallelism, |p| p.value);
             }
             if let Some(own) = own.filter(|p| p.value > 1) {
-                let message = format!("`{}` has no key, so it cannot run in parallel", scope.def.name.value);
-                self.report.add_help("E0107", &own.span, message, "give it keys, or `parallelism: 1`");
+                let message =
+                    format!("`{}` has no key, so it cannot run in parallel", scope.def.name.value);
+                self.report.add_help(
+                    "E0107",
+                    &own.span,
+                    message,
+                    "give it keys, or `parallelism: 1`",
+                );
             }
             return 1;
         }
@@ -296,8 +218,10 @@ impl<'a> Typing<'a> {
         let found = self.compile(predicate, &scope.inputs[0].schema)?;
         if found.data_type != arrow::datatypes::DataType::Boolean {
             let at = predicate.span(self.report);
-            let message =
-                format!("a filter needs a condition, but this is {}", sql_type::show(&found.data_type));
+            let message = format!(
+                "a filter needs a condition, but this is {}",
+                sql_type::show(&found.data_type)
+            );
             let help = "compare it with something, for example `... > 0`";
             self.report.add_help("E0302", &at, message, help);
             return None;
@@ -468,9 +392,8 @@ impl<'a> Typing<'a> {
     fn union(&mut self, scope: &Scope<'_>) -> Option<Stream> {
         let schema = self.merged(scope, &scope.inputs)?;
         let first = scope.inputs.first()?;
-        let time = first.time.clone().filter(|t| {
-            scope.inputs.iter().all(|s| s.time.as_ref() == Some(t))
-        });
+        let time =
+            first.time.clone().filter(|t| scope.inputs.iter().all(|s| s.time.as_ref() == Some(t)));
         let watermarked = scope.inputs.iter().all(|s| s.watermarked);
         let pinned = scope.inputs.iter().any(|s| s.pinned);
         let parallelism = self.parallelism(scope, &OperatorSpec::Union);
@@ -515,202 +438,15 @@ impl<'a> Typing<'a> {
 
     fn key_by(&mut self, scope: &Scope<'_>, keys: &[Name]) -> Option<Stream> {
         let input = &scope.inputs[0];
+        let spans = [
+            scope.def.parallelism.as_ref().map(|p| &p.span),
+            scope.def.uid.as_ref().map(|u| &u.span),
+        ];
+        for span in spans.into_iter().flatten() {
+            let message = "a keyBy only says how rows travel, so it has no parallelism and no uid";
+            self.report.add_help("E0107", span, message, "set them at the nodes that read from it");
+        }
         let keys = self.key_columns(keys, &input.schema)?;
         Some(Stream { keys: Some(keys), ..input.clone() })
     }
-
-    fn sink(&mut self, scope: &Scope<'_>, connector: &Name, options: &Json) -> Option<()> {
-        let mut streams = scope.inputs.clone();
-        for &source in &self.resolved.dead_letters[scope.index] {
-            let op = self.ops.iter().position(|op| op.node == source)?;
-            streams.push(Stream {
-                op,
-                side: true,
-                keys: None,
-                schema: source::dead_letter_schema(),
-                time: None,
-                watermarked: false,
-                pinned: false,
-            });
-        }
-        let first = streams.first()?.clone();
-        self.known_connector(connector, model::connector::Role::Sink)?;
-        let schema = self.merged(scope, &streams)?;
-        let spec = SinkSpec { connector: connector.value.clone(), options: options.clone(), schema };
-        let built = match self.ctx.connectors.sink(&spec) {
-            Ok(built) => built,
-            Err(error) => {
-                self.option_error(scope.def, &error);
-                return None;
-            }
-        };
-        if row_kind::is_changelog(&spec.schema) && !built.accepts_changelog() {
-            let at = scope.def.inputs.first().map_or(&scope.def.name.span, |n| &n.span);
-            let message = format!(
-                "sink `{}` takes rows that are only inserted, but its input is a changelog \
-                 (updates and deletions)",
-                scope.def.name.value
-            );
-            let help = format!(
-                "connector `{}` cannot apply updates; aggregate or rank per window instead, or \
-                 use a sink that can",
-                connector.value
-            );
-            self.report.add_help("E0306", at, message, help);
-            return None;
-        }
-        let inherited = self.ops[first.op].parallelism;
-        let output = spec.schema.clone();
-        self.ops.push(Op {
-            uid: scope.def.uid().to_owned(),
-            name: scope.def.name.value.clone(),
-            spec: OperatorSpec::Sink { sink: spec },
-            ports: vec![streams.iter().map(Stream::input).collect()],
-            output,
-            side: None,
-            parallelism: scope.def.parallelism.as_ref().map_or(inherited, |p| p.value),
-            required: Vec::new(),
-            node: scope.index,
-        });
-        Some(())
-    }
-
-    /// The column must exist.
-    fn column(&self, name: &Name, schema: &SchemaRef) -> Option<usize> {
-        let schema = plain(schema);
-        if let Ok(index) = schema.index_of(&name.value) {
-            return Some(index);
-        }
-        let known: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let label = closest(&name.value, known.iter().copied()).map(|c| format!("did you mean `{c}`?"));
-        let help = format!("there are columns: {}", known.join(", "));
-        let message = format!("unknown column `{}`", name.value);
-        self.report.add_full("E0303", &name.span, message, (label, Some(help)));
-        None
-    }
-
-    /// Key columns must exist and have a type that hashes. Reports all that do not.
-    fn key_columns(&self, names: &[Name], schema: &SchemaRef) -> Option<Vec<String>> {
-        let mut keys: Vec<String> = Vec::new();
-        let mut good = true;
-        for name in names {
-            let Some(index) = self.column(name, schema) else {
-                good = false;
-                continue;
-            };
-            let data_type = schema.field(index).data_type();
-            if !key_group::can_be_key(data_type) {
-                let message = format!(
-                    "column `{}` of type {} cannot be a key",
-                    name.value,
-                    sql_type::show(data_type)
-                );
-                let help = "use columns of simple types, or make one in a `project` before";
-                self.report.add_help("E0304", &name.span, message, help);
-                good = false;
-            }
-            if keys.contains(&name.value) {
-                let message = format!("key `{}` is named twice", name.value);
-                self.report.add("E0107", &name.span, message);
-                good = false;
-            }
-            keys.push(name.value.clone());
-        }
-        good.then_some(keys)
-    }
-
-    fn time_column(&self, name: &Name, schema: &SchemaRef) -> Option<String> {
-        let index = self.column(name, schema)?;
-        let data_type = schema.field(index).data_type();
-        if !operator_schema::can_be_time(data_type) {
-            let message = format!(
-                "column `{}` of type {} cannot be event time",
-                name.value,
-                sql_type::show(data_type)
-            );
-            let help = "event time is a TIMESTAMP, or a BIGINT with milliseconds since 1970; \
-                        convert it in a `project` before, for example `CAST(x AS TIMESTAMP(3))`";
-            self.report.add_help("E0304", &name.span, message, help);
-            return None;
-        }
-        Some(name.value.clone())
-    }
-
-    fn refuse_changelog(&self, scope: &Scope<'_>, port: usize, what: &str) -> Option<()> {
-        if !scope.inputs[port].changelog() {
-            return Some(());
-        }
-        let input = scope.def.inputs.get(port);
-        let at = input.map_or(&scope.def.name.span, |n| &n.span);
-        let name = input.map_or("its input", |n| &n.value);
-        let message = format!(
-            "{what} takes rows that are only inserted, but `{name}` is a changelog (updates and deletions)"
-        );
-        let help = "read from a node before the aggregate, deduplicate or topN that updates rows, \
-                    or aggregate per window";
-        self.report.add_help("E0306", at, message, help);
-        None
-    }
-
-    fn require_watermark(&self, scope: &Scope<'_>, port: usize) -> Option<()> {
-        if scope.inputs[port].watermarked {
-            return Some(());
-        }
-        let input = scope.def.inputs.get(port);
-        let at = input.map_or(&scope.def.name.span, |n| &n.span);
-        let name = input.map_or("its input", |n| &n.value);
-        let message =
-            format!("`{}` needs event time, but `{name}` has no watermark", scope.def.name.value);
-        let help = "add `watermark: { column: ts, delay: 5s }` to every source upstream, or a \
-                    `watermark` transform";
-        self.report.add_help("E0305", at, message, help);
-        None
-    }
-
-    /// The event time column of input `port`: as written, or the watermark's.
-    fn event_time(&self, scope: &Scope<'_>, port: usize, named: Option<&Name>) -> Option<String> {
-        let input = &scope.inputs[port];
-        self.require_watermark(scope, port)?;
-        if let Some(name) = named {
-            return self.time_column(name, &input.schema);
-        }
-        if let Some(time) = &input.time {
-            return Some(time.clone());
-        }
-        let written = scope.def.inputs.get(port);
-        let at = written.map_or(&scope.def.name.span, |n| &n.span);
-        let name = written.map_or("its input", |n| &n.value);
-        let message = format!("the event time column of `{name}` is not known");
-        let help = if input.schema.index_of(WINDOW_END).is_ok() {
-            "rows of a closed window have the time `window_end` less 1 ms: add `\"window_end - \
-             INTERVAL '1' MILLISECOND AS window_time\"` in a `project`, then write `time: window_time`"
-        } else {
-            "keep the watermark's column in every `select` on the way, or name the column with `time:`"
-        };
-        self.report.add_help("E0305", at, message, help);
-        None
-    }
-}
-
-/// Where the option at `path` stands.
-fn option_span(node: &Node, path: &[String], at_key: bool) -> Option<Range<usize>> {
-    let mut node = node;
-    let mut found = None;
-    for (depth, step) in path.iter().enumerate() {
-        match &node.kind {
-            Kind::Mapping(entries) => {
-                let (key, value) = entries.iter().find(|(k, _)| k.name == *step)?;
-                let last = depth + 1 == path.len();
-                let whole = !matches!(value.kind, Kind::Scalar(_)) || value.span.is_empty();
-                found = Some(if last && (at_key || whole) { key.span.clone() } else { value.span.clone() });
-                node = value;
-            }
-            Kind::Sequence(items) => {
-                node = items.get(step.parse::<usize>().ok()?)?;
-                found = Some(node.span.clone());
-            }
-            Kind::Scalar(_) => break,
-        }
-    }
-    found
 }

@@ -139,7 +139,12 @@ impl Node {
         let Kind::Scalar(scalar) = &self.kind else { return self.span.clone() };
         let decoded = substitution::origin(&scalar.substitutions, range);
         let raw = &source[self.span.clone()];
-        match align(&scalar.decoded, raw, scalar.style, &decoded) {
+        let start = match scalar.style {
+            Style::Single | Style::Double => 1,
+            Style::Plain | Style::Block => 0,
+        };
+        let aligned = align(&scalar.decoded, raw, scalar.style, (&decoded, start));
+        match aligned {
             Some(found) => self.span.start + found.start..self.span.start + found.end,
             None => self.span.clone(),
         }
@@ -149,12 +154,12 @@ impl Node {
 /// Finds bytes `wanted` of `decoded` in the `raw` form of the same scalar. The decoded
 /// characters occur in the raw text in order; between them stand quotes, escapes,
 /// indentation and folded line ends.
-fn align(decoded: &str, raw: &str, style: Style, wanted: &Range<usize>) -> Option<Range<usize>> {
-    let mut at = match style {
-        Style::Block => raw.find('\n')? + 1,
-        Style::Single | Style::Double => 1,
-        Style::Plain => 0,
-    };
+fn align(
+    decoded: &str,
+    raw: &str,
+    style: Style,
+    (wanted, mut at): (&Range<usize>, usize),
+) -> Option<Range<usize>> {
     let mut start = None;
     let mut end = at;
     for (index, c) in decoded.char_indices() {
@@ -261,11 +266,7 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(
-        text: &'a str,
-        report: &'a Report<'a>,
-        env: &'a dyn Fn(&str) -> Option<String>,
-    ) -> Self {
+    fn new(text: &'a str, report: &'a Report<'a>, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
         let mut bytes: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
         bytes.push(text.len());
         Self { text, report, env, bytes, stack: Vec::new(), root: None, documents: 0 }
@@ -431,7 +432,7 @@ impl<'a> Builder<'a> {
             Some("check that every `{` and `[` is closed, and quote text that contains commas or brackets".to_owned())
         } else if info.contains("quoted scalar") {
             Some("check that every quote is closed".to_owned())
-        } else if info.contains("any token") {
+        } else if info.contains("unexpected character") {
             Some("quote text that starts with `@`, `` ` `` or `%`".to_owned())
         } else {
             Some("check the indentation of this line and the one before".to_owned())

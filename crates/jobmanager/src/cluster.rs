@@ -10,9 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::job_master::JobMessage;
 use crate::job_state::JobEvent;
-use crate::resource_manager::{
-    ResourceAction, ResourceEvent, ResourceManager, TaskManagerView,
-};
+use crate::resource_manager::{ResourceAction, ResourceEvent, ResourceManager, TaskManagerView};
 use crate::slot_pool::TaskManagerInfo;
 
 /// TaskManagers, slots, and who waits for them.
@@ -77,8 +75,13 @@ impl Cluster {
         self.apply(ResourceEvent::ReleaseSlot { allocation });
     }
 
-    /// `job` found nobody listening there.
-    pub fn unreachable(&self, job: JobId, id: TaskManagerId, reason: String) {
+    /// TaskManagers silent for longer than `ms`, with their control address.
+    pub fn silent(&self, ms: i64) -> Vec<(TaskManagerId, String)> {
+        lock(&self.core).silent(self.clock.now_ms(), ms)
+    }
+
+    /// Nobody listens there, as `job` found (or the heartbeat watch).
+    pub fn unreachable(&self, job: Option<JobId>, id: TaskManagerId, reason: String) {
         self.apply(ResourceEvent::Unreachable { id, job, reason });
     }
 

@@ -148,8 +148,7 @@ pub(crate) fn snapshot(
     let ended_at_ms = since(state.status()).filter(|_| state.status().is_terminal());
     let started_at_ms = since(JobStatus::Running);
     let (needed, held) = state.slots();
-    let sources =
-        throughput(state, &vertices, started_at_ms, ended_at_ms.unwrap_or(now_ms));
+    let sources = throughput(state, &vertices, started_at_ms, ended_at_ms.unwrap_or(now_ms));
     let details = JobDetails {
         id: spec.id,
         name: spec.graph.name.clone(),
@@ -209,7 +208,8 @@ fn vertex(
         })
         .collect();
     let rates: Vec<Rates> = subtasks.iter().map(|s| s.rates).collect();
-    let operators = spec.graph.vertex(vertex.id).map(|v| v.operators.as_slice()).unwrap_or_default();
+    let operators =
+        spec.graph.vertex(vertex.id).map(|v| v.operators.as_slice()).unwrap_or_default();
     VertexDetails {
         id: vertex.id,
         name: vertex.name.clone(),
@@ -235,7 +235,8 @@ fn throughput(
     started_at_ms: Option<i64>,
     until_ms: i64,
 ) -> SourceThroughput {
-    let is_source = |id: VertexId| state.graph().vertices().iter().any(|v| v.id == id && v.is_source);
+    let is_source =
+        |id: VertexId| state.graph().vertices().iter().any(|v| v.id == id && v.is_source);
     let sources = || vertices.iter().filter(|v| is_source(v.id));
     let records: u64 = sources().map(|v| v.metrics.records_in).sum();
     let ms = started_at_ms.map_or(0, |at| until_ms - at);

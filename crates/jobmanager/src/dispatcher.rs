@@ -80,7 +80,9 @@ impl Dispatcher {
         let planned = tokio::task::spawn_blocking(move || planner.plan(&text)).await;
         let mut graph = planned
             .map_err(|e| {
-                SubmitError::Refused(Error::internal("planning the job file broke off").caused_by(e))
+                SubmitError::Refused(
+                    Error::internal("planning the job file broke off").caused_by(e),
+                )
             })?
             .map_err(SubmitError::Plan)?;
         if let Some(name) = submission.name {
@@ -186,9 +188,9 @@ impl Dispatcher {
     /// What is known of every job, newest submission first.
     pub async fn snapshots(&self) -> Vec<Arc<JobSnapshot>> {
         let handles = self.running_jobs();
-        let asked = handles.iter().map(|h| h.ask(|reply| JobMessage::Describe { reply }));
+        let asked = handles.iter().map(|handle| self.describe(handle));
         let asked = futures::future::join_all(asked).await;
-        let mut all: Vec<Arc<JobSnapshot>> = asked.into_iter().flatten().map(Arc::new).collect();
+        let mut all: Vec<Arc<JobSnapshot>> = asked.into_iter().flatten().collect();
         for ended in &self.jobs().ended {
             if all.iter().all(|s| s.details.id != ended.details.id) {
                 all.push(ended.clone());
@@ -202,13 +204,15 @@ impl Dispatcher {
     pub async fn snapshot(&self, key: &str) -> Result<Arc<JobSnapshot>> {
         match self.find(key)? {
             Found::Ended(snapshot) => Ok(snapshot),
-            Found::Running(handle) => {
-                match handle.ask(|reply| JobMessage::Describe { reply }).await {
-                    Ok(snapshot) => Ok(Arc::new(snapshot)),
-                    // It ended while we asked.
-                    Err(_) => self.ended_snapshot(handle.id).await,
-                }
-            }
+            Found::Running(handle) => self.describe(&handle).await,
+        }
+    }
+
+    async fn describe(&self, handle: &JobHandle) -> Result<Arc<JobSnapshot>> {
+        match handle.ask(|reply| JobMessage::Describe { reply }).await {
+            Ok(snapshot) => Ok(Arc::new(snapshot)),
+            // It ended while we asked.
+            Err(_) => self.ended_snapshot(handle.id).await,
         }
     }
 

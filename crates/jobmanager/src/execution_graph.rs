@@ -234,7 +234,8 @@ impl ExecutionGraph {
         for vertex in &mut self.vertices {
             for (index, execution) in vertex.subtasks.iter_mut().enumerate() {
                 let here = execution.slot.as_ref().is_some_and(|s| s.task_manager == *task_manager);
-                if !here || !matches!(execution.state, S::Initializing | S::Running | S::Canceling) {
+                if !here || !matches!(execution.state, S::Initializing | S::Running | S::Canceling)
+                {
                     continue;
                 }
                 let subtask = SubtaskIndex(index as u32);

@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn failure_rate_forgets_old_failures() {
-        let strategy = RestartStrategy::FailureRate { max_failures: 2, interval_ms: 100, delay_ms: 5 };
+        let strategy =
+            RestartStrategy::FailureRate { max_failures: 2, interval_ms: 100, delay_ms: 5 };
         let got = delays(&mut Failover::new(strategy), &[0, 50, 120, 130]);
         assert_eq!(got, vec![Some(5), Some(5), Some(5), None]);
     }

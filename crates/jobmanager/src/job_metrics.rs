@@ -134,7 +134,8 @@ mod tests {
         let task = TaskKey { vertex: VertexId(1), subtask: SubtaskIndex(0) };
         let mut metrics = JobMetrics::default();
         for step in 0..5_u64 {
-            let sample = TaskMetrics { records_in: step * 100, busy_ms: step * 250, ..Default::default() };
+            let sample =
+                TaskMetrics { records_in: step * 100, busy_ms: step * 250, ..Default::default() };
             metrics.report(step as i64 * 500, task, sample);
         }
         let rates = metrics.rates(2000, task);

@@ -35,7 +35,10 @@ pub const MISSED_REPORTS: u32 = 10;
 pub enum JobEvent {
     Start,
     SlotsGranted(Vec<Slot>),
-    SlotsWaiting { needed: usize, free: usize },
+    SlotsWaiting {
+        needed: usize,
+        free: usize,
+    },
     /// Manifest loaded, its committables visible, enumerators ready (or not). `settled` is the
     /// checkpoint in doubt, if it was found, with its place.
     Prepared {
@@ -44,12 +47,27 @@ pub enum JobEvent {
         settled: Option<(CheckpointId, String)>,
     },
     /// A task manager reports; already checked with [`JobState::check`].
-    TaskState { task: TaskKey, state: ExecutionState, error: Option<Error>, last: SubtaskSnapshot },
+    TaskState {
+        task: TaskKey,
+        state: ExecutionState,
+        error: Option<Error>,
+        last: SubtaskSnapshot,
+    },
     /// A task could not be handed over, or its source coordinator failed.
-    TaskLost { attempt: Attempt, task: Option<TaskKey>, error: Error },
-    TaskManagerLost { id: TaskManagerId, reason: String },
+    TaskLost {
+        attempt: Attempt,
+        task: Option<TaskKey>,
+        error: Error,
+    },
+    TaskManagerLost {
+        id: TaskManagerId,
+        reason: String,
+    },
     /// What a TaskManager says it runs.
-    Report { id: TaskManagerId, tasks: Vec<ExecutionAttemptId> },
+    Report {
+        id: TaskManagerId,
+        tasks: Vec<ExecutionAttemptId>,
+    },
     Checkpoint(CheckpointEvent),
     Cancel,
     Tick,
@@ -62,7 +80,11 @@ pub enum JobAction {
     RequestSlots(usize),
     ReleaseSlot(AllocationId),
     /// Get ready to start `attempt` from `latest`; first find out about `in_doubt`.
-    Prepare { attempt: Attempt, latest: Option<CheckpointId>, in_doubt: Option<CheckpointId> },
+    Prepare {
+        attempt: Attempt,
+        latest: Option<CheckpointId>,
+        in_doubt: Option<CheckpointId>,
+    },
     Deploy,
     /// Ends the deployment under way and the source coordinators, then cancels these.
     Cancel(Vec<(Slot, ExecutionAttemptId)>),
@@ -349,7 +371,8 @@ impl JobState {
 
     fn note_running(&mut self, now_ms: i64, out: &mut Actions) {
         let up = |s| matches!(s, ExecutionState::Running | ExecutionState::Finished);
-        if self.phase == Phase::Deployed && self.status != JobStatus::Running && self.graph.all(up) {
+        if self.phase == Phase::Deployed && self.status != JobStatus::Running && self.graph.all(up)
+        {
             self.enter(JobStatus::Running, now_ms);
             let attempt = self.graph.attempt();
             self.checkpoint(now_ms, CheckpointEvent::Running { attempt }, out);

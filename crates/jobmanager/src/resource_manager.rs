@@ -15,15 +15,29 @@ use crate::slot_pool::{Slot, SlotPool, TaskManagerInfo};
 pub enum ResourceEvent {
     /// A new TaskManager, or one that starts anew under its old id.
     Register(TaskManagerInfo),
-    Heartbeat { id: TaskManagerId, process: serde_json::Value },
-    /// `job` found that it does not take connections any more.
-    Unreachable { id: TaskManagerId, job: JobId, reason: String },
+    Heartbeat {
+        id: TaskManagerId,
+        process: serde_json::Value,
+    },
+    /// It does not take connections any more; `job` found out, or the heartbeat watch.
+    Unreachable {
+        id: TaskManagerId,
+        job: Option<JobId>,
+        reason: String,
+    },
     /// `job` needs `slots` more than it holds. Replaces its earlier request.
-    Request { job: JobId, slots: usize },
+    Request {
+        job: JobId,
+        slots: usize,
+    },
     /// The job gives back one slot.
-    ReleaseSlot { allocation: AllocationId },
+    ReleaseSlot {
+        allocation: AllocationId,
+    },
     /// The job is over: gives back everything and waits no more.
-    ReleaseJob { job: JobId },
+    ReleaseJob {
+        job: JobId,
+    },
     Tick,
 }
 
@@ -31,10 +45,21 @@ pub enum ResourceEvent {
 #[derive(Debug, PartialEq, Eq)]
 pub enum ResourceAction {
     /// `jobs` had slots there.
-    Lost { id: TaskManagerId, jobs: Vec<JobId>, reason: String },
-    Granted { job: JobId, slots: Vec<Slot> },
+    Lost {
+        id: TaskManagerId,
+        jobs: Vec<JobId>,
+        reason: String,
+    },
+    Granted {
+        job: JobId,
+        slots: Vec<Slot>,
+    },
     /// The job waits. Said whenever the numbers change.
-    Waiting { job: JobId, needed: usize, free: usize },
+    Waiting {
+        job: JobId,
+        needed: usize,
+        free: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -86,6 +111,12 @@ impl ResourceManager {
         self.task_managers.contains_key(id)
     }
 
+    /// Those that have said nothing for longer than `ms`, with their control address.
+    pub fn silent(&self, now_ms: i64, ms: i64) -> Vec<(TaskManagerId, String)> {
+        let silent = self.task_managers.values().filter(|t| now_ms - t.last_heartbeat_ms > ms);
+        silent.map(|t| (t.info.id.clone(), t.info.rpc_addr.clone())).collect()
+    }
+
     /// (total, free).
     pub fn slots(&self) -> (usize, usize) {
         (self.pool.total(), self.pool.free())
@@ -120,7 +151,8 @@ impl ResourceManager {
                     self.lose(&id, reason, &mut actions);
                 } else {
                     // Gone before: the job must have missed it.
-                    actions.push(ResourceAction::Lost { id, jobs: vec![job], reason });
+                    let jobs = job.into_iter().collect();
+                    actions.push(ResourceAction::Lost { id, jobs, reason });
                 }
             }
             ResourceEvent::Request { job, slots } => self.enqueue(job, slots),

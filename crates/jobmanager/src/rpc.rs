@@ -109,7 +109,9 @@ impl JobManagerService for JobManagerRpc {
     ) -> Answer<v1::RegisterResponse> {
         let request = request.into_inner();
         if request.task_manager.is_empty() || request.slots == 0 {
-            return Err(Status::invalid_argument("a TaskManager needs an id and at least one slot"));
+            return Err(Status::invalid_argument(
+                "a TaskManager needs an id and at least one slot",
+            ));
         }
         self.dispatcher.context().cluster.register(TaskManagerInfo {
             id: TaskManagerId(request.task_manager),
@@ -171,7 +173,8 @@ impl JobManagerService for JobManagerRpc {
         let last = decoded(&request.final_snapshot, "the final snapshot")
             .map_err(|e| error_to_status(&e))?;
         let error = request.failure.map(|f| failure_from_wire(Some(f)));
-        let message = |reply| JobMessage::TaskState { task_manager, attempt, state, error, last, reply };
+        let message =
+            |reply| JobMessage::TaskState { task_manager, attempt, state, error, last, reply };
         answer(job.ask(message).await.and_then(|r| r).map(|()| v1::Ack {}))
     }
 
@@ -185,7 +188,8 @@ impl JobManagerService for JobManagerRpc {
         let snapshot =
             json_from_wire(&request.snapshot, "the snapshot").map_err(|e| error_to_status(&e))?;
         let id = CheckpointId(request.checkpoint);
-        let message = |reply| JobMessage::Acknowledge { task_manager, attempt, id, snapshot, reply };
+        let message =
+            |reply| JobMessage::Acknowledge { task_manager, attempt, id, snapshot, reply };
         answer(job.ask(message).await.and_then(|r| r).map(|()| v1::Ack {}))
     }
 
@@ -363,7 +367,11 @@ impl TaskManagerGateway for TonicGateway {
 }
 
 impl TonicGateway {
-    fn notice(&self, attempts: &[ExecutionAttemptId], id: CheckpointId) -> v1::NotifyCheckpointRequest {
+    fn notice(
+        &self,
+        attempts: &[ExecutionAttemptId],
+        id: CheckpointId,
+    ) -> v1::NotifyCheckpointRequest {
         v1::NotifyCheckpointRequest {
             leader_epoch: self.epoch.0,
             attempts: attempts.iter().map(attempt_to_wire).collect(),

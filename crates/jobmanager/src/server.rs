@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::checkpoint::CheckpointStorage;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use model::connector::Connectors;
 use model::job_graph::JobGraph;
-use model::{Clock, Error, LeaderEpoch, Result, SystemClock};
+use model::{Clock, Error, LeaderEpoch, Result, SystemClock, TaskManagerId};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -101,21 +103,39 @@ impl RunningJobManager {
 
     /// Ends when the job manager does: after a shutdown, or because it cannot serve any more.
     pub async fn wait(mut self) -> Result<()> {
-        let mut outcome = Ok(());
-        for (name, server) in &mut self.servers {
-            let ended = tokio::select! { biased;
-                ended = &mut *server => ended,
-                () = async {
-                    self.stop.cancelled().await;
-                    tokio::time::sleep(SHUTDOWN_GRACE).await;
-                } => {
-                    server.abort();
-                    continue;
+        let servers = std::mem::take(&mut self.servers);
+        let stops: Vec<_> = servers.iter().map(|(_, server)| server.abort_handle()).collect();
+        let mut ends: FuturesUnordered<_> = servers
+            .into_iter()
+            .map(|(name, server)| async move {
+                match server.await {
+                    Ok(ended) => ended.map_err(|e| e.at(name)),
+                    Err(e) if e.is_cancelled() => Ok(()),
+                    Err(e) => Err(Error::internal(format!("{name} broke off")).caused_by(e)),
                 }
-            };
-            self.stop.cancel();
-            let ended = ended.unwrap_or_else(|e| Err(Error::internal("broke off").caused_by(e)));
-            outcome = outcome.and(ended.map_err(|e| e.at(*name)));
+            })
+            .collect();
+        let stop = self.stop.clone();
+        let late = async move {
+            stop.cancelled().await;
+            tokio::time::sleep(SHUTDOWN_GRACE).await;
+            stops.iter().for_each(tokio::task::AbortHandle::abort);
+            std::future::pending::<()>().await;
+        };
+        tokio::pin!(late);
+        let mut outcome = Ok(());
+        loop {
+            tokio::select! { biased;
+                ended = ends.next() => match ended {
+                    // One that ends takes the others with it.
+                    Some(ended) => {
+                        self.stop.cancel();
+                        outcome = outcome.and(ended);
+                    }
+                    None => break,
+                },
+                () = &mut late => {}
+            }
         }
         outcome
     }
@@ -131,7 +151,10 @@ impl Drop for RunningJobManager {
 ///
 /// # Errors
 /// User: an address or the storage cannot be used; the text names it.
-pub async fn start(options: JobManagerOptions, parts: JobManagerParts) -> Result<RunningJobManager> {
+pub async fn start(
+    options: JobManagerOptions,
+    parts: JobManagerParts,
+) -> Result<RunningJobManager> {
     let storage = CheckpointStorage::open(&options.storage)
         .map_err(|e| e.at(format!("checkpoint storage {}", options.storage)))?;
     let rpc_listener = bind("--rpc-addr", options.rpc_addr).await?;
@@ -160,7 +183,7 @@ pub async fn start(options: JobManagerOptions, parts: JobManagerParts) -> Result
     let servers = vec![
         ("RPC server", serve_rpc(rpc_listener, dispatcher.clone(), timing, stop.clone())),
         ("HTTP server", serve_http(http_listener, dispatcher.clone(), stop.clone())),
-        ("heartbeat watch", watch(cluster, timeout_ms, stop.clone())),
+        ("heartbeat watch", watch(cluster, timing, stop.clone())),
     ];
     tracing::info!(%rpc_addr, %http_addr, %leader_epoch, "job manager started");
     Ok(RunningJobManager { rpc_addr, http_addr, dispatcher, stop, servers })
@@ -223,20 +246,37 @@ fn serve_http(
     })
 }
 
-/// Looks for silent TaskManagers often enough that one is found soon after its timeout.
+/// Looks for silent TaskManagers often enough that one is found soon after its timeout, and
+/// knocks at those that missed two heartbeats: a killed process is found before it.
 fn watch(
     cluster: Arc<Cluster>,
-    timeout_ms: u32,
+    timing: HeartbeatTiming,
     stop: CancellationToken,
 ) -> JoinHandle<Result<()>> {
     tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(Duration::from_millis(u64::from(timeout_ms / 10).max(10)));
+        let pause = Duration::from_millis(u64::from(timing.timeout_ms / 10).max(10));
+        let mut ticks = tokio::time::interval(pause);
+        let missed_two_ms = i64::from(timing.interval_ms) * 5 / 2;
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! { biased;
                 () = stop.cancelled() => return Ok(()),
-                _ = ticks.tick() => cluster.tick(),
+                _ = ticks.tick() => {
+                    cluster.tick();
+                    for (id, addr) in cluster.silent(missed_two_ms) {
+                        tokio::spawn(knock(cluster.clone(), id, addr, pause));
+                    }
+                }
             }
         }
     })
+}
+
+/// A refused connection means that the process is gone; no answer may mean anything.
+async fn knock(cluster: Arc<Cluster>, id: TaskManagerId, addr: String, within: Duration) {
+    if let Ok(Err(error)) = tokio::time::timeout(within, TcpStream::connect(&addr)).await
+        && error.kind() == std::io::ErrorKind::ConnectionRefused
+    {
+        cluster.unreachable(None, id, format!("silent, and nobody listens at {addr}"));
+    }
 }

@@ -160,7 +160,8 @@ async fn run(
     enumerator: Box<dyn SplitEnumerator>,
     mut commands: mpsc::Receiver<Command>,
 ) -> Result<()> {
-    let interval = enumerator.discovery_interval_ms().map(|ms| Duration::from_millis(ms.max(1) as u64));
+    let interval =
+        enumerator.discovery_interval_ms().map(|ms| Duration::from_millis(ms.max(1) as u64));
     let mut place = Where::Discovering {
         discovery: discover(SplitAssigner::new(enumerator)),
         waiting: Vec::new(),
@@ -197,7 +198,9 @@ async fn run(
                     }
                 };
                 match serve_until(&mut assigner, &mut commands, due).await {
-                    true => Where::Discovering { discovery: discover(assigner), waiting: Vec::new() },
+                    true => {
+                        Where::Discovering { discovery: discover(assigner), waiting: Vec::new() }
+                    }
                     false => return Ok(()),
                 }
             }

@@ -8,7 +8,9 @@ mod error;
 mod snapshot;
 mod store;
 
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::Result;
@@ -37,8 +39,8 @@ pub struct RocksBackend {
 }
 
 impl RocksBackend {
-    /// A backend under `dir`, which is created when absent and must not be shared by
-    /// machines. Stores left there by dead processes are deleted; of living ones are not.
+    /// A backend under `dir`, of which a process needs only one. `dir` is created
+    /// when absent and must not be shared by machines. Stores left there by dead processes are deleted; of living ones are not.
     pub fn new(dir: PathBuf) -> Result<Self> {
         Self::with_memory(dir, DEFAULT_MEMORY_BYTES)
     }
@@ -54,11 +56,8 @@ impl RocksBackend {
 impl StateBackend for RocksBackend {
     fn cold_store(&self, task: &str) -> Result<Option<Box<dyn ColdStore>>> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{}-{number}{SUFFIX}", file_name(task), std::process::id());
+        let name = format!("{}-{number}{}", file_name(task), own_suffix());
         let dir = self.dir.join(name);
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir).map_err(|error| from_io("empty", &dir, error))?;
-        }
         Ok(Some(Box::new(RocksStore::open(&self.options, dir)?)))
     }
 }
@@ -69,13 +68,24 @@ fn file_name(task: &str) -> String {
     task.chars().map(safe).take(100).collect()
 }
 
+/// How the directories of this process's stores end. Not by the process id, which a
+/// restarted container has again.
+fn own_suffix() -> &'static str {
+    static OWN: OnceLock<String> = OnceLock::new();
+    OWN.get_or_init(|| format!("-{:016x}{SUFFIX}", RandomState::new().hash_one(())))
+}
+
 /// Deletes stores whose process is gone. RocksDB's own lock tells, so that two processes
 /// given one directory by mistake do not delete each other's.
 fn sweep(dir: &Path) -> Result<()> {
     for entry in std::fs::read_dir(dir).map_err(|error| from_io("read", dir, error))? {
         let path = entry.map_err(|error| from_io("read", dir, error))?.path();
-        let ours = path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(SUFFIX));
-        if ours && DB::destroy(&Options::default(), &path).is_ok() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // Our own may be just opening, before the lock.
+        if !name.ends_with(SUFFIX) || name.ends_with(own_suffix()) {
+            continue;
+        }
+        if DB::destroy(&Options::default(), &path).is_ok() {
             // Another process may sweep at the same time: that it is gone is all we want.
             drop(std::fs::remove_dir_all(&path));
         }

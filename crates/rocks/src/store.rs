@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::{Error, Result};
-use rocksdb::{DB, DBRawIterator, Options, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{
+    DB, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, Options, ReadOptions, WriteBatch, WriteOptions,
+};
 use state::{ColdSnapshot, ColdStore};
 
 use crate::error::from_rocks;
@@ -47,7 +49,10 @@ pub(crate) struct RocksStore {
 
 impl RocksStore {
     pub(crate) fn open(options: &Options, dir: PathBuf) -> Result<Self> {
-        let db = DB::open(options, &dir).map_err(|error| from_rocks("open", &dir, error))?;
+        // Named, since only then is there a handle to it, which batched reads want.
+        let families = [(DEFAULT_COLUMN_FAMILY_NAME, options.clone())];
+        let db = DB::open_cf_with_opts(options, &dir, families)
+            .map_err(|error| from_rocks("open", &dir, error))?;
         let mut writes = WriteOptions::default();
         writes.disable_wal(true);
         Ok(Self { database: Arc::new(Database { db: Some(db), dir }), writes })
@@ -61,7 +66,7 @@ impl RocksStore {
         from_rocks(verb, &self.database.dir, error)
     }
 
-    fn apply(&self, batch: &WriteBatch) -> Result<()> {
+    fn apply(&self, batch: WriteBatch) -> Result<()> {
         self.db().write_opt(batch, &self.writes).map_err(|error| self.error("write", error))
     }
 }
@@ -69,8 +74,8 @@ impl RocksStore {
 impl ColdStore for RocksStore {
     fn get_many(&mut self, keys: &[&[u8]], values: &mut Vec<Option<Vec<u8>>>) -> Result<()> {
         values.clear();
-        let family = self.db().cf_handle(rocksdb::DEFAULT_COLUMN_FAMILY_NAME);
-        let family = family.expect("every database has the default column family");
+        let family = self.db().cf_handle(DEFAULT_COLUMN_FAMILY_NAME);
+        let family = family.expect("`open` names the default column family");
         let found = self.db().batched_multi_get_cf(family, keys.iter().copied(), true);
         for value in found {
             let value = value.map_err(|error| self.error("read", error))?;
@@ -84,7 +89,7 @@ impl ColdStore for RocksStore {
         let mut batch = WriteBatch::with_capacity_bytes(bytes);
         puts.iter().for_each(|(key, value)| batch.put(key, value));
         deletes.iter().for_each(|key| batch.delete(key));
-        self.apply(&batch)
+        self.apply(batch)
     }
 
     fn scan(&mut self, prefix: &[u8], from: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>> {
@@ -100,7 +105,7 @@ impl ColdStore for RocksStore {
             {
                 let mut batch = WriteBatch::default();
                 batch.delete_range(prefix, end.as_slice());
-                return self.apply(&batch);
+                return self.apply(batch);
             }
             let done = few.len() < DELETE_ONE_BY_ONE;
             if !few.is_empty() {

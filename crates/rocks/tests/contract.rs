@@ -68,13 +68,22 @@ fn leftovers_are_swept_and_living_stores_spared() {
     std::fs::write(dead.join("000007.sst"), b"x").unwrap();
     let other = dir.path().join("somebody else's");
     std::fs::write(&other, b"x").unwrap();
-    let first = backend(dir.path());
+    // Named as another process's, but locked by a living one: this.
+    let living = dir.path().join("living-1-1.rocks");
+    let mut options = rocksdb::Options::default();
+    options.create_if_missing(true);
+    let db = rocksdb::DB::open(&options, &living).unwrap();
+    db.put(b"k", b"v").unwrap();
+    let backend = backend(dir.path());
     assert!(!dead.exists() && other.exists());
-    let mut living = first.cold_store("task").unwrap().unwrap();
-    put(&mut living, b"v");
-    let _second = backend(dir.path());
+    assert_eq!(db.get(b"k").unwrap(), Some(b"v".to_vec()));
+    drop(db);
+    let mut ours = backend.cold_store("task").unwrap().unwrap();
+    put(&mut ours, b"v");
+    let _second = self::backend(dir.path());
+    assert!(!living.exists());
     let mut values = Vec::new();
-    living.get_many(&[b"k"], &mut values).unwrap();
+    ours.get_many(&[b"k"], &mut values).unwrap();
     assert_eq!(values, [Some(b"v".to_vec())]);
     assert_eq!(entries(dir.path()), 2);
 }

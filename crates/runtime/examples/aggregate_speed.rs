@@ -84,7 +84,7 @@ fn batch(number: usize, spread: i64) -> (RecordBatch, Watermark) {
         let key = if random >> 63 == 0 {
             newest / 100 * 100
         } else {
-            (newest - ((random >> 33) as i64 % spread)).max(0)
+            (newest - ((random >> 33) as i64 % spread)).abs()
         };
         keys.push(key);
         times.push(row * 1000 / RATE);

@@ -112,11 +112,9 @@ impl Chain {
 
     /// Wakes the operators whose time has come.
     pub fn wake(&mut self, now_ms: i64, out: &mut Vec<ChainOutput>) -> Result<()> {
-        self.each(out, |operator, ctx, output| {
-            match operator.next_wakeup_ms() {
-                Some(due) if due <= now_ms => operator.on_wakeup(now_ms, ctx, output),
-                _ => Ok(()),
-            }
+        self.each(out, |operator, ctx, output| match operator.next_wakeup_ms() {
+            Some(due) if due <= now_ms => operator.on_wakeup(now_ms, ctx, output),
+            _ => Ok(()),
         })
     }
 

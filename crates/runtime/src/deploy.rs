@@ -127,9 +127,7 @@ async fn restore(setup: &mut TaskSetup) -> Result<BTreeMap<String, Vec<Bytes>>> 
 fn links(setup: &TaskSetup, mut restored: BTreeMap<String, Vec<Bytes>>) -> Result<Vec<Link>> {
     let nodes = setup.deployment.vertex.operators.iter().enumerate();
     nodes
-        .filter(|(_, n)| {
-            !matches!(n.spec, OperatorSpec::Source { .. } | OperatorSpec::Sink { .. })
-        })
+        .filter(|(_, n)| !matches!(n.spec, OperatorSpec::Source { .. } | OperatorSpec::Sink { .. }))
         .map(|(index, node)| {
             let files = restored.remove(&node.uid).unwrap_or_default();
             link(setup, index, node, files).map_err(|e| e.at(format!("open `{}`", node.name)))

@@ -18,9 +18,14 @@ pub enum Partitioner {
     Single,
     Hash(HashPartitioner),
     /// Whole batches, in turn.
-    Rebalance { next: usize, targets: usize },
+    Rebalance {
+        next: usize,
+        targets: usize,
+    },
     /// Everything to every target.
-    Broadcast { targets: usize },
+    Broadcast {
+        targets: usize,
+    },
 }
 
 impl Partitioner {
@@ -106,7 +111,11 @@ impl HashPartitioner {
         }
     }
 
-    fn split(&mut self, batch: RecordBatch, mut give: impl FnMut(usize, RecordBatch)) -> Result<()> {
+    fn split(
+        &mut self,
+        batch: RecordBatch,
+        mut give: impl FnMut(usize, RecordBatch),
+    ) -> Result<()> {
         let rows = batch.num_rows();
         key_group::hash_columns(&batch, &self.columns, &mut self.hashes)?;
         self.target_of_row.clear();

@@ -158,9 +158,8 @@ impl Target {
         self.idle = false;
         self.rows += rows.num_rows();
         self.bytes += batch_bytes(&rows);
-        self.full |= rows.num_rows() >= DIRECT_ROWS
-            || self.rows >= FLUSH_ROWS
-            || self.bytes >= FLUSH_BYTES;
+        self.full |=
+            rows.num_rows() >= DIRECT_ROWS || self.rows >= FLUSH_ROWS || self.bytes >= FLUSH_BYTES;
         self.batches.push(rows);
     }
 

@@ -274,7 +274,8 @@ impl TaskLoop {
     }
 
     fn decline(&mut self, id: CheckpointId) {
-        let reason = Error::external("a newer checkpoint began before this one's last barrier came");
+        let reason =
+            Error::external("a newer checkpoint began before this one's last barrier came");
         self.parts.uploads.decline(id, reason);
     }
 

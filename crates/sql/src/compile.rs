@@ -12,9 +12,9 @@ use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::simplify::SimplifyContext;
 use datafusion_expr::{ColumnarValue, Expr, ExprSchemable, Volatility};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
+use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::planner::create_physical_expr;
-use datafusion_physical_expr::PhysicalExpr;
 use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion_sql::sqlparser::parser::Parser;
 use datafusion_sql::sqlparser::tokenizer::Token;
@@ -34,7 +34,12 @@ const NESTING_LIMIT: usize = 64;
 /// Functions whose value depends on when or where they are called: a replay after a
 /// failure would not give the same rows again.
 const NOT_REPEATABLE: &[&str] = &[
-    "now", "current_timestamp", "current_date", "current_time", "today", "localtimestamp",
+    "now",
+    "current_timestamp",
+    "current_date",
+    "current_time",
+    "today",
+    "localtimestamp",
     "localtime",
 ];
 
@@ -59,13 +64,13 @@ impl SqlExpressions {
         let mut parser = Parser::new(&DIALECT)
             .with_recursion_limit(NESTING_LIMIT)
             .with_tokens_with_locations(text.tokens.clone());
-        let ast = parser.parse_expr().map_err(|e| diagnose::of_parser(&e, text))?;
+        let ast = parser.parse_expr().map_err(|e| diagnose::of_parser(&e, text, schema))?;
         let next = parser.peek_token();
         if next.token != Token::EOF {
             return Err(ExpressionError {
                 message: format!("unexpected `{}` after the expression", next.token),
                 span: Some(text.range(&next)),
-                help: None,
+                help: Some("an operator or a comma may be missing, or a quote".into()),
             });
         }
         let planned = |e: DataFusionError| diagnose::of_planner(&e, text, schema);
@@ -77,11 +82,12 @@ impl SqlExpressions {
             .with_support_varchar_with_length(true)
             .with_collect_spans(true);
         let planner = SqlToRel::new_with_options(&provider, options);
-        let expr = planner
-            .sql_to_expr(ast, &df_schema, &mut PlannerContext::new())
-            .map_err(|e| match provider.missing.borrow().first() {
-                Some(name) => diagnose::unknown_function(name, text, &self.functions),
-                None => planned(e),
+        let expr =
+            planner.sql_to_expr(ast, &df_schema, &mut PlannerContext::new()).map_err(|e| {
+                match provider.missing.borrow().first() {
+                    Some(name) => diagnose::unknown_function(name, text, &self.functions),
+                    None => planned(e),
+                }
             })?;
         refuse_not_repeatable(&expr, text)?;
         let expr = flink::rewrite(expr, &self.functions).map_err(planned)?;
@@ -97,7 +103,11 @@ impl SqlExpressions {
         ExprSimplifier::new(context)
     }
 
-    fn compiled(&self, text: &mut Text<'_>, schema: &SchemaRef) -> Result<Compiled, ExpressionError> {
+    fn compiled(
+        &self,
+        text: &mut Text<'_>,
+        schema: &SchemaRef,
+    ) -> Result<Compiled, ExpressionError> {
         let Typed { expr, schema: df_schema } = self.typed(text, schema)?;
         let planned = |e: DataFusionError| diagnose::of_planner(&e, text, schema);
         let expr = in_sql_types(expr, &df_schema, text).map_err(|e| match e {
@@ -205,11 +215,7 @@ enum Refused {
 
 /// Results come in the types that columns can be declared with: one string type, no views,
 /// no unsigned integers. A plain column stays as it is.
-fn in_sql_types(
-    expr: Expr,
-    schema: &Arc<DFSchema>,
-    text: &Text<'_>,
-) -> Result<Expr, Refused> {
+fn in_sql_types(expr: Expr, schema: &Arc<DFSchema>, text: &Text<'_>) -> Result<Expr, Refused> {
     if matches!(expr, Expr::Column(_)) {
         return Ok(expr);
     }

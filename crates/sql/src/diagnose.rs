@@ -5,25 +5,48 @@ use std::ops::Range;
 
 use arrow::datatypes::Schema;
 use datafusion_common::{DataFusionError, SchemaError};
+use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::ParserError;
-use datafusion_sql::sqlparser::tokenizer::Location;
+use datafusion_sql::sqlparser::tokenizer::{Location, Token};
 use model::expression::ExpressionError;
 
 use crate::registry::Functions;
-use crate::text::{Text, end_of_char, lower_first, offset};
+use crate::text::{Text, column_of, end_of_char, lower_first, offset};
 
 const AGGREGATES: &[&str] = &[
-    "count", "sum", "min", "max", "avg", "mean", "first", "last", "first_value", "last_value",
-    "stddev", "stddev_pop", "stddev_samp", "variance", "var_pop", "var_samp", "array_agg",
-    "collect", "string_agg", "listagg", "median", "approx_distinct", "approx_count_distinct",
-    "bool_and", "bool_or", "grouping",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "avg",
+    "mean",
+    "first",
+    "last",
+    "first_value",
+    "last_value",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "variance",
+    "var_pop",
+    "var_samp",
+    "array_agg",
+    "collect",
+    "string_agg",
+    "listagg",
+    "median",
+    "approx_distinct",
+    "approx_count_distinct",
+    "bool_and",
+    "bool_or",
+    "grouping",
 ];
 const RANKING: &[&str] = &["row_number", "rank", "dense_rank", "ntile", "lag", "lead", "nth_value"];
 const WINDOWING: &[&str] =
     &["tumble", "hop", "session", "cumulate", "tumble_start", "tumble_end", "hop_start", "hop_end"];
 
 /// An error of the parser proper, whose place is written into its text.
-pub(crate) fn of_parser(error: &ParserError, text: &Text<'_>) -> ExpressionError {
+pub(crate) fn of_parser(error: &ParserError, text: &Text<'_>, schema: &Schema) -> ExpressionError {
     let raw = match error {
         ParserError::TokenizerError(m) | ParserError::ParserError(m) => m.as_str(),
         ParserError::RecursionLimitExceeded => {
@@ -47,7 +70,24 @@ pub(crate) fn of_parser(error: &ParserError, text: &Text<'_>) -> ExpressionError
         Some(at) if at < text.source.len() => Some(token_at(text, at)),
         _ => text.tokens.last().map(|token| text.range(token)),
     };
-    ExpressionError { message, span, help: None }
+    let help = match span.as_ref().and_then(|s| keyword_column(text, s.start, schema)) {
+        Some(column) => format!("`{column}` is a keyword of SQL: quote the column: \"{column}\""),
+        None => "check the SQL here; a column whose name is a keyword or has special characters \
+                 goes in double quotes"
+            .to_owned(),
+    };
+    ExpressionError { message, span, help: Some(help) }
+}
+
+/// A column whose name the parser took for a keyword, at `at` or just before.
+fn keyword_column<'s>(text: &Text<'_>, at: usize, schema: &'s Schema) -> Option<&'s str> {
+    let before = text.tokens.iter().rev().filter(|t| text.range(t).start <= at);
+    before.take(2).find_map(|token| match &token.token {
+        Token::Word(w) if w.quote_style.is_none() && w.keyword != Keyword::NoKeyword => {
+            column_of(&w.value, schema)
+        }
+        _ => None,
+    })
 }
 
 fn parse_place(place: &str) -> Option<Location> {
@@ -137,7 +177,7 @@ pub(crate) fn of_planner(
         return found;
     }
     if let DataFusionError::SQL(parser, _) = root {
-        return of_parser(parser, text);
+        return of_parser(parser, text, schema);
     }
     let message = root.message().into_owned();
     let (message, rest) = match message.split_once("Candidate functions:") {
@@ -150,6 +190,10 @@ pub(crate) fn of_planner(
         let forms: Vec<&str> =
             candidates.lines().map(str::trim).filter(|l| !l.is_empty()).take(4).collect();
         format!("it takes: {}", sql_types(&forms.join("; ")))
+    });
+    let help = help.or_else(|| {
+        let coercion = first_line.contains("oerce") || first_line.contains("common argument type");
+        coercion.then(|| "convert one side, for example `CAST(x AS DOUBLE)`".to_owned())
     });
     ExpressionError { message: sql_types(&lower_first(first_line)), span, help }
 }
@@ -177,7 +221,9 @@ pub(crate) fn closest<'a>(
     let lower = name.to_lowercase();
     candidates
         .map(|c| (strsim::damerau_levenshtein(&lower, &c.to_lowercase()), c))
-        .filter(|(distance, c)| *distance <= (c.chars().count().max(lower.chars().count()) / 3).max(1))
+        .filter(|(distance, c)| {
+            *distance <= (c.chars().count().max(lower.chars().count()) / 3).max(1)
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, c)| c)
 }
@@ -208,8 +254,7 @@ fn sql_types(message: &str) -> String {
     while let Some(c) = rest.chars().next() {
         let starts_word = !out.ends_with(is_word);
         let hit = NAMES.iter().find(|(arrow, _)| {
-            starts_word
-                && rest.strip_prefix(arrow).is_some_and(|tail| !tail.starts_with(is_word))
+            starts_word && rest.strip_prefix(arrow).is_some_and(|tail| !tail.starts_with(is_word))
         });
         match hit {
             Some((arrow, sql)) => {

@@ -142,9 +142,7 @@ fn missing(name: &str) -> datafusion_common::DataFusionError {
 
 fn call(functions: &Functions, name: &str, args: Vec<Expr>) -> Result<Expr> {
     match functions.get(name) {
-        Some(function) => {
-            Ok(Expr::ScalarFunction(ScalarFunction::new_udf(function.clone(), args)))
-        }
+        Some(function) => Ok(Expr::ScalarFunction(ScalarFunction::new_udf(function.clone(), args))),
         None => internal_err!("function '{name}' is not registered"),
     }
 }

@@ -99,14 +99,15 @@ impl<'a> Text<'a> {
                 continue;
             }
             let Token::Word(word) = &mut self.tokens[index].token else { continue };
-            let exact = |name: &str| schema.fields().iter().any(|f| f.name() == name);
-            if word.quote_style.is_some() || exact(&word.value) {
+            if word.quote_style.is_some() {
                 continue;
             }
-            let lower = word.value.to_lowercase();
-            let mut fitting = schema.fields().iter().filter(|f| f.name().to_lowercase() == lower);
-            if let (Some(only), None) = (fitting.next(), fitting.next()) {
-                word.value.clone_from(only.name());
+            let Some(column) = column_of(&word.value, schema) else { continue };
+            column.clone_into(&mut word.value);
+            // `user` and its like are functions without parentheses, unless there is such a column.
+            if is_bare_function(word.keyword) {
+                word.quote_style = Some('"');
+                word.keyword = Keyword::NoKeyword;
             }
         }
     }
@@ -134,6 +135,36 @@ impl<'a> Text<'a> {
         }
         Ok(())
     }
+}
+
+/// The column that an unquoted `name` stands for.
+pub(crate) fn column_of<'s>(name: &str, schema: &'s Schema) -> Option<&'s str> {
+    let names = || schema.fields().iter().map(|f| f.name().as_str());
+    if let Some(exact) = names().find(|n| *n == name) {
+        return Some(exact);
+    }
+    let lower = name.to_lowercase();
+    let mut fitting = names().filter(|n| n.to_lowercase() == lower);
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    }
+}
+
+fn is_bare_function(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::USER
+            | Keyword::CURRENT_USER
+            | Keyword::SESSION_USER
+            | Keyword::CURRENT_ROLE
+            | Keyword::CURRENT_CATALOG
+            | Keyword::CURRENT_DATE
+            | Keyword::CURRENT_TIME
+            | Keyword::CURRENT_TIMESTAMP
+            | Keyword::LOCALTIME
+            | Keyword::LOCALTIMESTAMP
+    )
 }
 
 /// Whether a token can make the expression tree one level deeper.
@@ -193,7 +224,10 @@ pub(crate) fn offset(source: &str, location: Location) -> usize {
 
 /// End of the character at `at`, or the end of the text.
 pub(crate) fn end_of_char(source: &str, at: usize) -> usize {
-    source.get(at..).and_then(|rest| rest.chars().next()).map_or(source.len(), |c| at + c.len_utf8())
+    source
+        .get(at..)
+        .and_then(|rest| rest.chars().next())
+        .map_or(source.len(), |c| at + c.len_utf8())
 }
 
 /// Messages of ours start in lower case, unless with a word in capitals.

@@ -24,9 +24,7 @@ fn main() -> Result<()> {
             Arc::new(Int64Array::from_iter_values(numbers.iter().map(|n| ints(*n))))
         };
         let text = |numbers: &[u64]| -> ArrayRef {
-            Arc::new(StringViewArray::from_iter_values(
-                numbers.iter().map(|n| format!("user-{n}")),
-            ))
+            Arc::new(StringViewArray::from_iter_values(numbers.iter().map(|n| format!("user-{n}"))))
         };
         measure("i64", keys, |numbers| vec![int(numbers)])?;
         measure("string", keys, |numbers| vec![text(numbers)])?;

@@ -143,9 +143,9 @@ fn widen(array: &ArrayRef) -> Cow<'_, [i64]> {
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             Cow::Borrowed(array.as_primitive::<TimestampMicrosecondType>().values())
         }
-        DataType::UInt64 => {
-            Cow::Owned(array.as_primitive::<UInt64Type>().values().iter().map(|v| *v as i64).collect())
-        }
+        DataType::UInt64 => Cow::Owned(
+            array.as_primitive::<UInt64Type>().values().iter().map(|v| *v as i64).collect(),
+        ),
         other => with_int_type!(other, T => {
             let values = array.as_primitive::<T>().values();
             Cow::Owned(values.iter().map(|value| value.to_i64().unwrap_or_default()).collect())
@@ -166,7 +166,9 @@ pub(crate) fn key_arrays(
     };
     match (data, shape.fields.as_slice()) {
         (KeyData::Unit, _) => Ok(Vec::new()),
-        (KeyData::Int(values), [field, ..]) => Ok(vec![int_array(values, slots, nulls(), field.data_type())?]),
+        (KeyData::Int(values), [field, ..]) => {
+            Ok(vec![int_array(values, slots, nulls(), field.data_type())?])
+        }
         (KeyData::Bytes { .. }, [field]) if shape.kind == KeyKind::Bytes => {
             Ok(vec![byte_array(data, slots, nulls(), field.data_type())?])
         }
@@ -207,7 +209,11 @@ fn byte_array(
     nulls: Option<NullBuffer>,
     data_type: &DataType,
 ) -> Result<ArrayRef> {
-    fn build<T: ByteArrayType>(data: &KeyData, slots: &[u32], nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+    fn build<T: ByteArrayType>(
+        data: &KeyData,
+        slots: &[u32],
+        nulls: Option<NullBuffer>,
+    ) -> Result<ArrayRef> {
         let lengths = slots.iter().map(|slot| data.bytes(*slot).len());
         let total: usize = lengths.clone().sum();
         if T::Offset::from_usize(total).is_none() {
@@ -227,8 +233,9 @@ fn byte_array(
         DataType::Utf8View => {
             let mut builder = StringViewBuilder::with_capacity(slots.len());
             for (at, slot) in slots.iter().enumerate() {
-                let text = std::str::from_utf8(data.bytes(*slot))
-                    .map_err(|error| Error::internal("a stored key is not UTF-8").caused_by(error))?;
+                let text = std::str::from_utf8(data.bytes(*slot)).map_err(|error| {
+                    Error::internal("a stored key is not UTF-8").caused_by(error)
+                })?;
                 builder.append_option(valid(at).then_some(text));
             }
             Ok(Arc::new(builder.finish()))

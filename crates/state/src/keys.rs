@@ -20,7 +20,10 @@ pub(crate) enum KeyData {
     Unit,
     Int(Vec<i64>),
     /// `arena[offsets[slot]..offsets[slot + 1]]`.
-    Bytes { offsets: Vec<u64>, arena: Vec<u8> },
+    Bytes {
+        offsets: Vec<u64>,
+        arena: Vec<u8>,
+    },
 }
 
 impl KeyData {

@@ -258,7 +258,8 @@ fn encode(batch: &RecordBatch, hashes: &Arc<Vec<u64>>, schema: &SchemaRef) -> Re
 pub(crate) fn decode(value: &[u8], schema: &SchemaRef) -> Result<LogBatch> {
     let mut reader = StreamReader::try_new(value, None)?;
     let stored = reader.next().ok_or_else(crate::column::broken_cold_row)??;
-    let (hashes, columns) = stored.columns().split_first().ok_or_else(crate::column::broken_cold_row)?;
+    let (hashes, columns) =
+        stored.columns().split_first().ok_or_else(crate::column::broken_cold_row)?;
     let hashes = hashes.as_primitive::<UInt64Type>().values().to_vec();
     Ok((RecordBatch::try_new(Arc::clone(schema), columns.to_vec())?, Arc::new(hashes)))
 }

@@ -154,7 +154,11 @@ impl Pane {
     /// `Table::load_namespace` or `Table::take_namespace`.
     pub fn live_slots(&self) -> Vec<u32> {
         let all = 0..self.keys.len() as u32;
-        if self.dead == 0 { all.collect() } else { all.filter(|slot| self.is_live(*slot)).collect() }
+        if self.dead == 0 {
+            all.collect()
+        } else {
+            all.filter(|slot| self.is_live(*slot)).collect()
+        }
     }
 
     pub fn namespace(&self) -> i64 {
@@ -255,7 +259,9 @@ impl Pane {
 
     /// Gives removed slots back when they are many. Renumbers.
     pub(crate) fn compact(&mut self) {
-        if self.dead > 64 && self.dead * 4 > self.keys.len() || self.dead == self.keys.len() && self.dead > 0 {
+        if self.dead > 64 && self.dead * 4 > self.keys.len()
+            || self.dead == self.keys.len() && self.dead > 0
+        {
             let kept = self.live_slots();
             self.retain(&kept);
         }
@@ -263,7 +269,9 @@ impl Pane {
 
     /// Bytes of memory, estimated.
     pub(crate) fn measure(&mut self) -> u64 {
-        let fixed = size_of::<Self>() + self.keys.bytes() + self.flags.capacity()
+        let fixed = size_of::<Self>()
+            + self.keys.bytes()
+            + self.flags.capacity()
             + self.columns.iter().map(Column::vector_bytes).sum::<usize>();
         (fixed + self.measure_heap()) as u64
     }
@@ -280,8 +288,9 @@ impl Pane {
             let step = len.div_ceil(SAMPLE).max(1);
             let sampled = (0..len).step_by(step);
             let count = sampled.len().max(1);
-            let bytes: usize =
-                sampled.map(|slot| self.columns.iter().map(|c| c.heap_bytes(slot)).sum::<usize>()).sum();
+            let bytes: usize = sampled
+                .map(|slot| self.columns.iter().map(|c| c.heap_bytes(slot)).sum::<usize>())
+                .sum();
             self.heap = HeapEstimate {
                 bytes_per_row: bytes as f64 / count as f64,
                 measured_len: len,

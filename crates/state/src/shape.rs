@@ -79,10 +79,9 @@ impl TableShape {
     /// Refuses key arrays that are not of the registered types or lengths.
     pub(crate) fn check_keys(&self, keys: &[ArrayRef], rows: usize) -> Result<()> {
         let fits = keys.len() == self.fields.len()
-            && keys
-                .iter()
-                .zip(&self.fields)
-                .all(|(array, field)| array.data_type() == field.data_type() && array.len() == rows);
+            && keys.iter().zip(&self.fields).all(|(array, field)| {
+                array.data_type() == field.data_type() && array.len() == rows
+            });
         if fits {
             return Ok(());
         }
@@ -118,12 +117,14 @@ fn kind_of(data_type: &DataType) -> KeyKind {
 /// -0.0 and 0.0 are one key (their hashes are equal too).
 pub(crate) fn normalize(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
-        DataType::Float32 => {
-            std::sync::Arc::new(unary::<_, _, Float32Type>(array.as_primitive::<Float32Type>(), |v| v + 0.0))
-        }
-        DataType::Float64 => {
-            std::sync::Arc::new(unary::<_, _, Float64Type>(array.as_primitive::<Float64Type>(), |v| v + 0.0))
-        }
+        DataType::Float32 => std::sync::Arc::new(unary::<_, _, Float32Type>(
+            array.as_primitive::<Float32Type>(),
+            |v| v + 0.0,
+        )),
+        DataType::Float64 => std::sync::Arc::new(unary::<_, _, Float64Type>(
+            array.as_primitive::<Float64Type>(),
+            |v| v + 0.0,
+        )),
         _ => std::sync::Arc::clone(array),
     }
 }

@@ -188,7 +188,5 @@ impl SnapshotFile {
 
 /// External: another copy may be good, and an older checkpoint surely is.
 pub(crate) fn damaged(how: String) -> Error {
-    Error::external(format!(
-        "a state snapshot is damaged: {how}; restore from an older checkpoint"
-    ))
+    Error::external(format!("a state snapshot is damaged: {how}; restore from an older checkpoint"))
 }

@@ -86,7 +86,8 @@ impl StateStore {
         let shape = TableShape::new(&self.uid, name, id, key, values, self.cold.clone())?;
         let mut table = Table::new(Arc::new(shape));
         let schema = SectionSchema::Table { key: ColumnSchema::of(key), values: values.to_vec() };
-        let (budget, spills, others) = (self.memory_bytes, self.cold.is_some(), self.memory_bytes());
+        let (budget, spills, others) =
+            (self.memory_bytes, self.cold.is_some(), self.memory_bytes());
         self.restored.load(name, &schema, |rows| {
             table.load(&rows)?;
             table.end_batch()?;
@@ -114,7 +115,8 @@ impl StateStore {
             key_columns: key_columns.to_vec(),
             cold: self.cold.clone(),
         });
-        let (budget, spills, others) = (self.memory_bytes, self.cold.is_some(), self.memory_bytes());
+        let (budget, spills, others) =
+            (self.memory_bytes, self.cold.is_some(), self.memory_bytes());
         self.restored.load(name, &section, |rows| {
             log.load(&rows)?;
             if spills && others + log.memory > budget {

@@ -94,7 +94,10 @@ impl Inbound {
             self.gates.detach(&channel);
             inbox.gate.fail(
                 inbox.index,
-                Error::external(format!("{}: lost the connection from {peer}: {why}", name(&channel))),
+                Error::external(format!(
+                    "{}: lost the connection from {peer}: {why}",
+                    name(&channel)
+                )),
             );
         }
     }
@@ -149,7 +152,8 @@ impl Inbound {
             Err(error) => return self.credits.close(channel, error.chain()),
         };
         let credits = Arc::clone(&self.credits);
-        let on_end = move || credits.close(channel, format!("the consumer of {} has ended", name(&channel)));
+        let on_end =
+            move || credits.close(channel, format!("the consumer of {} has ended", name(&channel)));
         if !self.gates.attach(&channel, Box::new(on_end)) {
             let why = format!("{} is in use, or its consumer has ended", name(&channel));
             return self.credits.close(channel, why);

@@ -18,7 +18,7 @@ use runtime::channel::{
     ChannelSender, Exchange, FrameBody, GateHandle, OutFrame, RemoteChannel, RemoteSender,
 };
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Endpoint;
 
@@ -59,9 +59,8 @@ impl DataExchange {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         // Peers without a connection are forgotten when somebody asks for another one.
         peers.retain(|_, peer| {
-            let alive = |c: &Option<Arc<Connection>>| {
-                c.as_ref().is_some_and(|c| !c.broken.is_cancelled())
-            };
+            let alive =
+                |c: &Option<Arc<Connection>>| c.as_ref().is_some_and(|c| !c.broken.is_cancelled());
             Arc::strong_count(peer) > 1 || peer.try_lock().is_ok_and(|c| alive(&c))
         });
         Arc::clone(peers.entry(data_addr.to_owned()).or_default())
@@ -91,7 +90,8 @@ impl Exchange for DataExchange {
         data_addr: &str,
     ) -> BoxFuture<'static, Result<ChannelSender>> {
         let gates = Arc::clone(&self.gates);
-        let remote = (data_addr != self.own_addr).then(|| (self.peer(data_addr), data_addr.to_owned()));
+        let remote =
+            (data_addr != self.own_addr).then(|| (self.peer(data_addr), data_addr.to_owned()));
         let stopping = self.stopping.clone();
         let connecting = AbortOnDropHandle::new(self.io.spawn(async move {
             let Some((peer, addr)) = remote else {
@@ -160,14 +160,19 @@ impl Connection {
         let (announcements, announced) = mpsc::channel(FRAMES_QUEUED);
         let (frames, queued) = mpsc::channel(FRAMES_QUEUED);
         let channels = Arc::new(Channels::default());
-        let outbound = Outbound { announced, queued, channels: Arc::clone(&channels) };
+        let broken = stopping.child_token();
+        let outbound = Outbound {
+            announced,
+            queued,
+            channels: Arc::clone(&channels),
+            broken: Box::pin(broken.clone().cancelled_owned()),
+        };
         let credits = DataServiceClient::new(transport)
             .max_encoding_message_size(wire::MAX_DATA_MESSAGE_BYTES)
             .exchange(outbound)
             .await
             .map_err(|status| proto::status_to_error(&addr, &status))?
             .into_inner();
-        let broken = stopping.child_token();
         let connection = Arc::new(Self { addr, announcements, frames, channels, broken });
         tokio::spawn(read_credits(
             connection.addr.clone(),
@@ -246,6 +251,8 @@ struct Outbound {
     announced: mpsc::Receiver<ChannelId>,
     queued: mpsc::Receiver<OutFrame>,
     channels: Arc<Channels>,
+    /// Ends this half of the stream when the other one has ended.
+    broken: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Outbound {
@@ -271,6 +278,9 @@ impl Stream for Outbound {
     type Item = v1::DataFrame;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.broken.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
         if let Poll::Ready(Some(channel)) = self.announced.poll_recv(cx) {
             return Poll::Ready(Some(wire::open_frame(&channel)));
         }

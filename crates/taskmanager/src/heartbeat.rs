@@ -25,7 +25,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// What happened, at some `now` in milliseconds of a clock that never goes back.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Registered { interval_ms: u64, timeout_ms: u64 },
+    Registered {
+        interval_ms: u64,
+        timeout_ms: u64,
+    },
     /// The job manager did not answer the registration, or refused it.
     RegistrationFailed,
     Answered,
@@ -40,8 +43,12 @@ pub(crate) enum Event {
 pub(crate) enum Step {
     Register,
     /// Send a heartbeat and give up on it at `deadline_ms`.
-    Heartbeat { deadline_ms: u64 },
-    Sleep { until_ms: u64 },
+    Heartbeat {
+        deadline_ms: u64,
+    },
+    Sleep {
+        until_ms: u64,
+    },
     /// End the session: every task is canceled.
     Abandon,
 }
@@ -103,10 +110,7 @@ impl Liveness {
                 self.phase = Phase::Unregistered { next_ms: now_ms + self.pause_ms };
                 self.pause_ms = (self.pause_ms * 2).min(LONGEST_PAUSE_MS);
             }
-            (
-                Phase::Registered { interval_ms, last_answer_ms, next_ms, .. },
-                Event::Answered,
-            ) => {
+            (Phase::Registered { interval_ms, last_answer_ms, next_ms, .. }, Event::Answered) => {
                 *last_answer_ms = now_ms;
                 *next_ms = now_ms + *interval_ms;
             }

@@ -69,7 +69,11 @@ impl JobManagerClient {
     }
 
     /// Repeats an idempotent call until it is answered, refused, or the session ends.
-    async fn persist<T, F>(&self, session: &Session, call: impl Fn(JobManagerServiceClient<Channel>) -> F) -> Result<T>
+    async fn persist<T, F>(
+        &self,
+        session: &Session,
+        call: impl Fn(JobManagerServiceClient<Channel>) -> F,
+    ) -> Result<T>
     where
         F: Future<Output = std::result::Result<tonic::Response<T>, tonic::Status>>,
     {
@@ -191,11 +195,7 @@ impl TaskControl for TaskLine {
         } else {
             json_from_wire(&answer.splits, "the list of splits")?
         };
-        Ok(SplitResponse {
-            splits,
-            no_more: answer.no_more,
-            retry_after_ms: answer.retry_after_ms,
-        })
+        Ok(SplitResponse { splits, no_more: answer.no_more, retry_after_ms: answer.retry_after_ms })
     }
 
     async fn acknowledge(

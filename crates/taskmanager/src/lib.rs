@@ -163,7 +163,10 @@ impl Drop for RunningTaskManager {
 /// Binds, starts to listen and to register, and returns; the job manager need not be there
 /// yet. Must be called on a multi-threaded tokio runtime, which carries all I/O.
 /// Fails with kind User when an address or option cannot be used.
-pub async fn start(options: TaskManagerOptions, parts: TaskManagerParts) -> Result<RunningTaskManager> {
+pub async fn start(
+    options: TaskManagerOptions,
+    parts: TaskManagerParts,
+) -> Result<RunningTaskManager> {
     if options.slots == 0 {
         return Err(Error::user("a task manager needs at least one slot; set --slots"));
     }
@@ -218,8 +221,7 @@ fn serve(
     let calls = TaskManagerServiceServer::new(TaskManagerRpc { executor })
         .max_decoding_message_size(wire::MAX_CONTROL_MESSAGE_BYTES)
         .max_encoding_message_size(wire::MAX_CONTROL_MESSAGE_BYTES);
-    let data = DataServiceServer::new(data)
-        .max_decoding_message_size(wire::MAX_DATA_MESSAGE_BYTES);
+    let data = DataServiceServer::new(data).max_decoding_message_size(wire::MAX_DATA_MESSAGE_BYTES);
     let server = Server::builder()
         .initial_stream_window_size(wire::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(wire::CONNECTION_WINDOW_BYTES)

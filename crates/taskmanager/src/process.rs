@@ -33,7 +33,8 @@ fn cpu_ms(stat: &str) -> u64 {
     // The command name, in parentheses, may hold spaces; utime and stime are the 14th
     // and 15th field, hence the 12th and 13th after it.
     let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum::<u64>() * 10
+    after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum::<u64>()
+        * 10
 }
 
 #[cfg(test)]

@@ -78,10 +78,7 @@ impl v1::task_manager_service_server::TaskManagerService for TaskManagerRpc {
         self.notify(request.into_inner(), TaskCommand::CheckpointComplete)
     }
 
-    async fn notify_checkpoint_aborted(
-        &self,
-        request: Request<NotifyCheckpointRequest>,
-    ) -> Answer {
+    async fn notify_checkpoint_aborted(&self, request: Request<NotifyCheckpointRequest>) -> Answer {
         self.notify(request.into_inner(), TaskCommand::CheckpointAborted)
     }
 }

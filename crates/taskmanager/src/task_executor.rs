@@ -227,7 +227,11 @@ impl TaskExecutor {
 
     /// Cancels a task; its CANCELED follows. One that is not here counts as canceled, and
     /// its deployment, should it still come, is ignored.
-    pub(crate) fn cancel(self: &Arc<Self>, epoch: LeaderEpoch, attempt: ExecutionAttemptId) -> Result<()> {
+    pub(crate) fn cancel(
+        self: &Arc<Self>,
+        epoch: LeaderEpoch,
+        attempt: ExecutionAttemptId,
+    ) -> Result<()> {
         let session = self.sessions.admit(epoch)?;
         if self.cancel_running(&attempt) {
             return Ok(());

@@ -60,10 +60,7 @@ pub(crate) fn data_frame(frame: OutFrame) -> v1::DataFrame {
 }
 
 pub(crate) fn barrier(wire: &v1::Barrier) -> CheckpointBarrier {
-    CheckpointBarrier {
-        id: CheckpointId(wire.checkpoint),
-        triggered_at_ms: wire.triggered_at_ms,
-    }
+    CheckpointBarrier { id: CheckpointId(wire.checkpoint), triggered_at_ms: wire.triggered_at_ms }
 }
 
 pub(crate) fn credit_frame(channel: &ChannelId, bytes: u64, closed: String) -> v1::CreditFrame {

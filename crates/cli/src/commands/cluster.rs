@@ -1,10 +1,7 @@
 //! The long-running roles: `jobmanager`, `taskmanager`, `local up`. Each prints the
 //! addresses it bound, one `name address` a line, and then runs until interrupted.
 
-use std::sync::Arc;
-
 use jobmanager::JobManagerOptions;
-use model::SystemClock;
 use taskmanager::TaskManagerOptions;
 
 use super::{interrupted, processors};
@@ -21,30 +18,27 @@ pub async fn job_manager(arguments: JobManagerArguments, settings: &Settings) ->
     let options = JobManagerOptions {
         http_addr: settings.address("http-addr", arguments.http_addr.as_deref(), DEFAULT_HTTP)?,
         rpc_addr: settings.address("rpc-addr", arguments.rpc_addr.as_deref(), DEFAULT_RPC)?,
-        storage: settings.storage(arguments.storage.as_deref()),
-        ..JobManagerOptions::new(Arc::new(SystemClock))
+        ..JobManagerOptions::new(settings.storage(arguments.storage.as_deref()))
     };
     let running = jobmanager::start(options, composition::job_manager_parts()).await?;
-    println!("http-addr {}", running.http_addr());
-    println!("rpc-addr {}", running.rpc_addr());
+    println!("http-addr {}", running.http_addr);
+    println!("rpc-addr {}", running.rpc_addr);
     interrupted().await;
-    running.shutdown().await;
+    running.shutdown().await?;
     Ok(Exit::Ok)
 }
 
 pub async fn task_manager(arguments: TaskManagerArguments, settings: &Settings) -> Result<Exit, Failure> {
     let state_dir = settings.state_dir(arguments.state_dir.as_deref());
+    let job_manager = settings.text("jobmanager", arguments.jobmanager.as_deref());
+    let slots = settings.slots(arguments.slots, processors())?;
     let options = TaskManagerOptions {
-        jobmanager: settings
-            .text("jobmanager", arguments.jobmanager.as_deref())
-            .unwrap_or_else(|| DEFAULT_RPC.to_owned()),
         rpc_addr: settings.address("rpc-addr", arguments.rpc_addr.as_deref(), "127.0.0.1:0")?,
-        slots: settings.slots(arguments.slots, processors())?,
-        ..TaskManagerOptions::new(Arc::new(SystemClock))
+        ..TaskManagerOptions::new(job_manager.unwrap_or_else(|| DEFAULT_RPC.to_owned()), slots)
     };
     let running = taskmanager::start(options, composition::task_manager_parts(state_dir)).await?;
-    println!("id {}", running.id());
-    println!("rpc-addr {}", running.rpc_addr());
+    println!("id {}", running.id);
+    println!("rpc-addr {}", running.rpc_addr);
     interrupted().await;
     running.shutdown().await;
     Ok(Exit::Ok)
@@ -59,10 +53,10 @@ pub async fn local_up(arguments: LocalUpArguments, settings: &Settings) -> Resul
         state_dir: settings.state_dir(None),
     })
     .await?;
-    println!("http-addr {}", cluster.job_manager.http_addr());
-    println!("rpc-addr {}", cluster.job_manager.rpc_addr());
+    println!("http-addr {}", cluster.job_manager.http_addr);
+    println!("rpc-addr {}", cluster.job_manager.rpc_addr);
     eprintln!("submit a job with: streamctl submit JOB.yaml --server {}", cluster.url());
     interrupted().await;
-    cluster.shutdown().await;
+    cluster.shutdown().await?;
     Ok(Exit::Ok)
 }

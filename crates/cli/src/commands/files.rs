@@ -7,12 +7,20 @@ use crate::composition::{self, JobFilePlanner, read_job_file};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// Plans a file, with its diagnostics as the failure.
-pub fn planned(path: &std::path::Path) -> Result<(String, jobfile::Planned), Failure> {
+/// Plans a file, with its diagnostics as the failure. Returns its name, text and plan.
+pub fn planned(path: &std::path::Path) -> Result<(String, String, jobfile::Planned), Failure> {
     let (name, text) = read_job_file(path)?;
     match JobFilePlanner::new().plan_file(&name, &text) {
-        Ok(planned) => Ok((text, planned)),
+        Ok(planned) => Ok((name, text, planned)),
         Err(diagnostics) => Err(Failure::rendered(Exit::Config, diagnostics.to_string())),
+    }
+}
+
+/// Prints the doubts about a valid file.
+pub fn warn(file: &str, planned: &jobfile::Planned) {
+    if !planned.warnings.is_empty() {
+        let items = planned.warnings.clone();
+        eprintln!("{}", jobfile::Diagnostics { file: file.to_owned(), items });
     }
 }
 
@@ -20,9 +28,7 @@ pub fn validate(arguments: &FileArguments) -> Result<Exit, Failure> {
     let (name, text) = read_job_file(&arguments.job)?;
     match JobFilePlanner::new().plan_file(&name, &text) {
         Ok(planned) => {
-            for warning in &planned.warnings {
-                eprintln!("{warning}");
-            }
+            warn(&name, &planned);
             let graph = &planned.graph;
             let value = json!({
                 "valid": true,
@@ -54,10 +60,8 @@ pub fn validate(arguments: &FileArguments) -> Result<Exit, Failure> {
 }
 
 pub fn plan(arguments: &PlanArguments) -> Result<Exit, Failure> {
-    let (_, planned) = planned(&arguments.job)?;
-    for warning in &planned.warnings {
-        eprintln!("{warning}");
-    }
+    let (name, _, planned) = planned(&arguments.job)?;
+    warn(&name, &planned);
     match arguments.output {
         PlanFormat::Text => println!("{}", jobfile::explain::text(&planned.graph).trim_end()),
         PlanFormat::Dot => println!("{}", jobfile::explain::dot(&planned.graph).trim_end()),
@@ -86,7 +90,7 @@ pub async fn verify_checkpoint(uri: &str, format: Format) -> Result<Exit, Failur
             .iter()
             .map(|o| {
                 let verdict = o.problem.clone().unwrap_or_else(|| "ok".to_owned());
-                vec![o.path.clone(), o.length.to_string(), verdict]
+                vec![o.path.clone(), o.expected_length.to_string(), verdict]
             })
             .collect();
         let summary = format!("{} objects, {bad} bad", report.objects.len());

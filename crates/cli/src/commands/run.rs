@@ -21,10 +21,8 @@ const REDRAW: Duration = Duration::from_millis(500);
 /// Exits by the job's outcome: 0 finished, 1 failed or canceled, 130 interrupted.
 pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, Failure> {
     let started = Instant::now();
-    let (text, planned) = files::planned(&arguments.job)?;
-    for warning in &planned.warnings {
-        eprintln!("{warning}");
-    }
+    let (name, text, planned) = files::planned(&arguments.job)?;
+    files::warn(&name, &planned);
     let slots = settings.slots(arguments.slots, planned.graph.slots_needed())?;
     let cluster = LocalCluster::start(LocalOptions {
         // Any port: several runs on one machine must not meet.
@@ -48,7 +46,7 @@ pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, F
         progress.say("interrupted: canceling the job; its checkpoints stay");
         let _ = client.post(&format!("/jobs/{id}/cancel"), &json!({})).await;
         wait_for_end(&client, &id).await;
-        cluster.shutdown().await;
+        cluster.shutdown().await?;
         return Ok(Exit::Interrupted);
     };
     if arguments.summary {
@@ -57,7 +55,7 @@ pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, F
         println!("{summary}");
     }
     let exit = outcome(&details, &mut progress);
-    cluster.shutdown().await;
+    cluster.shutdown().await?;
     Ok(exit)
 }
 

@@ -1,8 +1,8 @@
 //! Chains placed operators into vertices and numbers outputs and edges.
 
+use model::VertexId;
 use model::job_graph::{JobEdge, JobVertex, OperatorNode, Partitioning, SideOutput};
 use model::operator_spec::OperatorSpec;
-use model::VertexId;
 
 use super::Placed;
 

@@ -11,8 +11,17 @@ use crate::yaml::{Kind, Node};
 
 /// Every `type` of a transform.
 pub(crate) const TYPES: &[&str] = &[
-    "filter", "project", "watermark", "window", "aggregate", "windowJoin", "intervalJoin",
-    "deduplicate", "topN", "union", "keyBy",
+    "filter",
+    "project",
+    "watermark",
+    "window",
+    "aggregate",
+    "windowJoin",
+    "intervalJoin",
+    "deduplicate",
+    "topN",
+    "union",
+    "keyBy",
 ];
 
 pub(super) fn read<'a>(fields: Fields<'a>) -> Option<Body<'a>> {
@@ -212,11 +221,7 @@ fn aggregates<'a>(fields: &Fields<'a>) -> Option<Vec<AggregateDef<'a>>> {
     good.then_some(found)
 }
 
-fn aggregate_def<'a>(
-    fields: &Fields<'a>,
-    name: Name,
-    node: &'a Node,
-) -> Option<AggregateDef<'a>> {
+fn aggregate_def<'a>(fields: &Fields<'a>, name: Name, node: &'a Node) -> Option<AggregateDef<'a>> {
     let text = fields.text_of(node, &name.value)?.value;
     if name.value.is_empty() || name.value.starts_with('$') {
         let message = format!("`{}` is not a name for a column", name.value);

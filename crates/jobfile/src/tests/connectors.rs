@@ -97,7 +97,12 @@ impl Connectors for TestConnectors {
             "filesystem" => {
                 check(&spec.options, &["path", "format"])?;
                 spec.declared_schema.clone().ok_or_else(|| {
-                    error(&[], false, "`schema` is missing".into(), Some("write `schema: { a: INT }`"))
+                    error(
+                        &[],
+                        false,
+                        "`schema` is missing".into(),
+                        Some("write `schema: { a: INT }`"),
+                    )
                 })?
             }
             _ => {

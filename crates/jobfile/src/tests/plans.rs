@@ -18,7 +18,10 @@ fn planned(name: &str) -> (JobGraph, String) {
 fn golden_plans() {
     for name in ["flights", "joins", "changelog", "smallest"] {
         let (graph, warnings) = planned(name);
-        golden(&format!("plans/{name}.txt"), &format!("{}\n{warnings}", crate::explain::text(&graph)));
+        golden(
+            &format!("plans/{name}.txt"),
+            &format!("{}\n{warnings}", crate::explain::text(&graph)),
+        );
         golden(&format!("plans/{name}.dot"), &crate::explain::dot(&graph));
         let json = serde_json::to_string_pretty(&crate::explain::json(&graph)).unwrap();
         golden(&format!("plans/{name}.json"), &format!("{json}\n"));
@@ -80,7 +83,9 @@ fn variables_are_substituted() {
     let text = std::fs::read_to_string(testdata("plans/flights.yaml")).unwrap();
     let text = text.replace("${env:DATA:-/data}", "$${x}${env:HOME_DIR}");
     let graph = plan(&text).map_err(|d| d.to_string()).unwrap().graph;
-    let OperatorSpec::Source { source, .. } = &graph.vertices[0].operators[0].spec else { panic!() };
+    let OperatorSpec::Source { source, .. } = &graph.vertices[0].operators[0].spec else {
+        panic!()
+    };
     assert_eq!(source.options["path"], "${x}/home/x/flights.parquet");
     assert_eq!(source.options["onBadRecord"], "dead-letter");
     assert!(source.options.get("deadLetter").is_none());
@@ -100,4 +105,30 @@ fn the_json_schema_names_what_the_reader_takes() {
         .collect();
     assert_eq!(types, crate::nodes::transform_types());
     golden("job.schema.json", &format!("{}\n", serde_json::to_string_pretty(&schema).unwrap()));
+}
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_are_fine() {
+    let text = std::fs::read_to_string(testdata("plans/joins.yaml")).unwrap();
+    let plain = plan(&text).map_err(|d| d.to_string()).unwrap().graph;
+    let dos = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let graph = plan(&dos).map_err(|d| d.to_string()).unwrap().graph;
+    assert_eq!(graph.vertices, plain.vertices);
+    let broken = dos.replace("select: [id, name", "select: [id, nam");
+    let diagnostics = plan(&broken).unwrap_err();
+    assert_eq!(diagnostics.items[0].snippet.trim_end(), diagnostics.items[0].snippet);
+    let line = &diagnostics.items[0].snippet;
+    let marked: String = line.chars().skip(diagnostics.items[0].column - 1).take(3).collect();
+    assert_eq!(marked, "nam");
+}
+
+/// `$columns` and `$input` projects, chains and hashes between operators with the same keys.
+#[test]
+fn the_same_keys_need_no_second_exchange() {
+    let (graph, _) = planned("changelog");
+    let chain = graph.vertices.iter().find(|v| v.operators[0].uid == "big").unwrap();
+    let uids: Vec<&str> = chain.operators.iter().map(|o| o.uid.as_str()).collect();
+    assert_eq!(uids, ["big", "totals$input", "totals", "high", "out"]);
+    let hashes = graph.edges.iter().filter(|e| matches!(e.partitioning, Partitioning::Hash { .. }));
+    assert_eq!(hashes.count(), 2);
 }

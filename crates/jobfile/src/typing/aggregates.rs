@@ -34,9 +34,10 @@ impl Typing<'_> {
         taken.extend([WINDOW_START, WINDOW_END]);
         let calls = self.calls(&def.aggregates, &schema, &taken);
         let (keys, time_column, Calls { calls, computed }) = (keys?, time?, calls?);
-        for key in def.keys.iter().filter(|k| [WINDOW_START, WINDOW_END].contains(&k.value.as_str()))
-        {
-            let message = format!("`{}` cannot be a key of a window, which adds this column", key.value);
+        let bounds = [WINDOW_START, WINDOW_END];
+        if let Some(key) = def.keys.iter().find(|k| bounds.contains(&k.value.as_str())) {
+            let message =
+                format!("`{}` cannot be a key of a window, which adds this column", key.value);
             let help = "rename it in a `project` transform before";
             self.report.add_help("E0309", &key.span, message, help);
             return None;
@@ -80,11 +81,10 @@ impl Typing<'_> {
             let columns = pass_through(&input.schema, |c| !c.starts_with(ARGUMENT));
             let inputs = vec![late];
             let side = Scope { index: scope.index, def: scope.def, inputs };
-            self.add(&side, "$late", OperatorSpec::Project { columns })
-                .map(|project| {
-                    self.ops[project].parallelism = self.ops[op].parallelism;
-                    self.stream(&side, project)
-                })
+            self.add(&side, "$late", OperatorSpec::Project { columns }).map(|project| {
+                self.ops[project].parallelism = self.ops[op].parallelism;
+                self.stream(&side, project)
+            })
         } else {
             Some(late)
         };
@@ -114,7 +114,12 @@ impl Typing<'_> {
     }
 
     /// Types every call; reports all that are wrong.
-    fn calls(&self, defs: &[AggregateDef<'_>], schema: &SchemaRef, taken: &[&str]) -> Option<Calls> {
+    fn calls(
+        &self,
+        defs: &[AggregateDef<'_>],
+        schema: &SchemaRef,
+        taken: &[&str],
+    ) -> Option<Calls> {
         let visible = plain(schema);
         let mut calls = Vec::with_capacity(defs.len());
         let mut computed: Vec<NamedExpression> = Vec::new();
@@ -151,18 +156,22 @@ impl Typing<'_> {
             if let Err(error) = aggregate::output_type(def.function, data_type.as_ref()) {
                 let at = def.call.span(self.report);
                 let shown = data_type.as_ref().map(crate::sql_type::show).unwrap_or_default();
-                let message = format!(
-                    "{} does not take {shown}",
-                    aggregate::function_name(def.function)
-                );
+                let message =
+                    format!("{} does not take {shown}", aggregate::function_name(def.function));
                 let help = match data_type {
-                    Some(_) => "convert it inside the call, for example `sum(CAST(x AS DOUBLE))`".into(),
+                    Some(_) => {
+                        "convert it inside the call, for example `sum(CAST(x AS DOUBLE))`".into()
+                    }
                     None => error.message().to_owned(),
                 };
                 self.report.add_help("E0308", &at, message, help);
                 good = false;
             }
-            calls.push(AggregateCall { function: def.function, column, name: def.name.value.clone() });
+            calls.push(AggregateCall {
+                function: def.function,
+                column,
+                name: def.name.value.clone(),
+            });
         }
         good.then_some(Calls { calls, computed })
     }
@@ -196,5 +205,6 @@ impl Typing<'_> {
 fn pass_through(schema: &SchemaRef, keep: impl Fn(&str) -> bool) -> Vec<NamedExpression> {
     let fields = plain(schema);
     let kept = fields.fields().iter().filter(|f| keep(f.name()));
-    kept.map(|f| NamedExpression { name: f.name().clone(), expr: sql_text::quote(f.name()) }).collect()
+    kept.map(|f| NamedExpression { name: f.name().clone(), expr: sql_text::quote(f.name()) })
+        .collect()
 }

@@ -1,9 +1,9 @@
 //! Window joins and interval joins.
 
+use model::operator_schema;
 use model::operator_spec::{
     IntervalJoin, OperatorSpec, WINDOW_END, WINDOW_START, Window, WindowJoin,
 };
-use model::operator_schema;
 
 use super::{Scope, Stream, Typing};
 use crate::fields::Spanned;
@@ -74,7 +74,8 @@ impl Typing<'_> {
 
     fn windowed(&self, scope: &Scope<'_>, port: usize) -> Option<()> {
         let schema = &scope.inputs[port].schema;
-        if [WINDOW_START, WINDOW_END].iter().all(|c| operator_schema::time_index(schema, c).is_ok()) {
+        if [WINDOW_START, WINDOW_END].iter().all(|c| operator_schema::time_index(schema, c).is_ok())
+        {
             return Some(());
         }
         let input = scope.def.inputs.get(port);

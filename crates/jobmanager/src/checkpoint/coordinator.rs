@@ -199,8 +199,10 @@ impl CheckpointCoordinator {
     /// Whether there is an attempt to take a checkpoint of, and a source to start it at.
     fn may_trigger(&self) -> bool {
         let Some(current) = &self.attempt else { return false };
-        let source_runs =
-            current.tasks.iter().any(|(key, source)| *source && !current.finished.contains_key(key));
+        let source_runs = current
+            .tasks
+            .iter()
+            .any(|(key, source)| *source && !current.finished.contains_key(key));
         current.running && !self.finalize && source_runs
     }
 
@@ -341,7 +343,8 @@ impl CheckpointCoordinator {
     fn carry(&mut self, id: CheckpointId, task: TaskKey, committables: Vec<CommittableBytes>) {
         let complete = self.completed.ids().any(|c| c == id);
         let Some(current) = &mut self.attempt else { return };
-        let known = current.tasks.contains_key(&task) && id >= current.first_id && id < self.next_id;
+        let known =
+            current.tasks.contains_key(&task) && id >= current.first_id && id < self.next_id;
         if known && !complete && !committables.is_empty() {
             current.carried.entry(task).or_default().entry(id).or_insert(committables);
         }
@@ -526,9 +529,10 @@ impl CheckpointCoordinator {
     }
 
     fn schedule_next(&mut self, now_ms: i64, triggered_at_ms: i64) {
-        self.next_trigger_ms = self.config.interval_ms.map(|interval| {
-            (triggered_at_ms + interval).max(now_ms + self.config.min_pause_ms)
-        });
+        self.next_trigger_ms = self
+            .config
+            .interval_ms
+            .map(|interval| (triggered_at_ms + interval).max(now_ms + self.config.min_pause_ms));
         if !self.queued.is_empty() {
             self.next_trigger_ms = Some(now_ms);
         }
@@ -547,7 +551,8 @@ impl CheckpointCoordinator {
                 "{} checkpoints in a row failed ({tolerable} are tolerable), the last: {text}",
                 self.failures_in_a_row
             );
-            let kind = if error.kind() == ErrorKind::User { error.kind() } else { ErrorKind::External };
+            let kind =
+                if error.kind() == ErrorKind::User { error.kind() } else { ErrorKind::External };
             out.push(CheckpointAction::FailExecution { error: Error::new(kind, text) });
             return;
         }

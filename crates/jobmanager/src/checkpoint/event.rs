@@ -18,25 +18,56 @@ pub struct Token(pub u64);
 #[derive(Debug)]
 pub enum CheckpointEvent {
     /// An attempt is being deployed: these are its tasks; true for those of sources.
-    Deployed { attempt: Attempt, tasks: BTreeMap<TaskKey, bool> },
+    Deployed {
+        attempt: Attempt,
+        tasks: BTreeMap<TaskKey, bool>,
+    },
     /// All its tasks run (or have finished): checkpoints may start.
-    Running { attempt: Attempt },
+    Running {
+        attempt: Attempt,
+    },
     /// The attempt is over before its end: it failed or is canceled.
-    Stopped { cause: String },
+    Stopped {
+        cause: String,
+    },
     Tick,
     /// Somebody asks for a checkpoint now.
-    Manual { token: Token },
-    EnumeratorsReady { id: CheckpointId, enumerators: BTreeMap<String, Bytes> },
+    Manual {
+        token: Token,
+    },
+    EnumeratorsReady {
+        id: CheckpointId,
+        enumerators: BTreeMap<String, Bytes>,
+    },
     /// An enumerator or a task could not be asked, or a task declined.
-    Declined { attempt: Attempt, id: CheckpointId, error: Error },
-    Acknowledged { attempt: Attempt, id: CheckpointId, task: TaskKey, snapshot: SubtaskSnapshot },
+    Declined {
+        attempt: Attempt,
+        id: CheckpointId,
+        error: Error,
+    },
+    Acknowledged {
+        attempt: Attempt,
+        id: CheckpointId,
+        task: TaskKey,
+        snapshot: SubtaskSnapshot,
+    },
     /// The task reached its end, with what its sink had left.
-    TaskFinished { attempt: Attempt, task: TaskKey, snapshot: SubtaskSnapshot },
+    TaskFinished {
+        attempt: Attempt,
+        task: TaskKey,
+        snapshot: SubtaskSnapshot,
+    },
     /// Every task has finished.
     Finalize,
     /// `Ok`: where the checkpoint lies.
-    ManifestWritten { id: CheckpointId, outcome: Result<String, Error> },
-    Committed { id: CheckpointId, outcome: Result<(), Error> },
+    ManifestWritten {
+        id: CheckpointId,
+        outcome: Result<String, Error>,
+    },
+    Committed {
+        id: CheckpointId,
+        outcome: Result<(), Error>,
+    },
 }
 
 /// What a manifest is made of, besides what the job master knows itself.
@@ -54,19 +85,41 @@ pub struct ManifestParts {
 /// What is to be done.
 #[derive(Debug)]
 pub enum CheckpointAction {
-    SnapshotEnumerators { id: CheckpointId },
-    TriggerTasks { id: CheckpointId, triggered_at_ms: i64, tasks: Vec<TaskKey> },
+    SnapshotEnumerators {
+        id: CheckpointId,
+    },
+    TriggerTasks {
+        id: CheckpointId,
+        triggered_at_ms: i64,
+        tasks: Vec<TaskKey>,
+    },
     /// Tell the tasks; let the source coordinators hand out splits again.
-    Abort { id: CheckpointId },
+    Abort {
+        id: CheckpointId,
+    },
     WriteManifest(Box<ManifestParts>),
-    Commit { id: CheckpointId },
-    NotifyComplete { id: CheckpointId },
-    Delete { ids: Vec<CheckpointId> },
+    Commit {
+        id: CheckpointId,
+    },
+    NotifyComplete {
+        id: CheckpointId,
+    },
+    Delete {
+        ids: Vec<CheckpointId>,
+    },
     /// Delete everything below `below` that is not in `keep`.
-    CleanOrphans { keep: BTreeSet<CheckpointId>, below: CheckpointId },
+    CleanOrphans {
+        keep: BTreeSet<CheckpointId>,
+        below: CheckpointId,
+    },
     /// Too many failed, or one whose outcome must be settled by a restart.
-    FailExecution { error: Error },
-    Answer { tokens: Vec<Token>, outcome: Result<CheckpointId, Error> },
+    FailExecution {
+        error: Error,
+    },
+    Answer {
+        tokens: Vec<Token>,
+        outcome: Result<CheckpointId, Error>,
+    },
     /// The final checkpoint is committed: the job has finished.
     Finalized,
 }

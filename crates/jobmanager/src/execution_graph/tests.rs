@@ -78,7 +78,10 @@ fn the_history_of_failures_is_bounded() {
     }
     let all: Vec<_> = graph.exceptions().collect();
     assert_eq!(all.len(), MAX_EXCEPTIONS);
-    assert_eq!((all[0].message.as_str(), all[0].task.as_deref()), ("failure 1", Some("numbers (1/2)")));
+    assert_eq!(
+        (all[0].message.as_str(), all[0].task.as_deref()),
+        ("failure 1", Some("numbers (1/2)"))
+    );
 }
 
 proptest! {

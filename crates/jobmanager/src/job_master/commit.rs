@@ -27,9 +27,9 @@ impl Sinks {
         let mut committers = BTreeMap::new();
         for operator in graph.operators() {
             if let OperatorSpec::Sink { sink } = &operator.spec {
-                let built = connectors.sink(sink).map_err(|e| {
-                    model::Error::from(e).at(format!("sink `{}`", operator.name))
-                })?;
+                let built = connectors
+                    .sink(sink)
+                    .map_err(|e| model::Error::from(e).at(format!("sink `{}`", operator.name)))?;
                 if let Some(committer) = built.committer() {
                     committers.insert(operator.uid.clone(), committer);
                 }
@@ -59,8 +59,9 @@ impl Sinks {
 
     /// Removes what earlier attempts of `job` staged, except for what `manifest` names.
     pub async fn clean_up(&self, job: JobId, manifest: Option<&Arc<Manifest>>) -> Result<()> {
-        let mut keep: BTreeMap<String, Vec<Bytes>> =
-            manifest.map(|m| ::checkpoint::committables(m).into_iter().collect()).unwrap_or_default();
+        let mut keep: BTreeMap<String, Vec<Bytes>> = manifest
+            .map(|m| ::checkpoint::committables(m).into_iter().collect())
+            .unwrap_or_default();
         for (uid, committer) in &self.committers {
             let keep = keep.remove(uid).unwrap_or_default();
             retried(|| committer.clean_up(job, keep.clone()))

@@ -72,17 +72,27 @@ pub enum JobMessage {
         reply: oneshot::Sender<Result<SplitsAnswer>>,
     },
     /// What a TaskManager runs of this job.
-    Heartbeat { task_manager: TaskManagerId, tasks: Vec<(ExecutionAttemptId, TaskMetrics)> },
+    Heartbeat {
+        task_manager: TaskManagerId,
+        tasks: Vec<(ExecutionAttemptId, TaskMetrics)>,
+    },
     Prepared {
         attempt: model::Attempt,
         outcome: Result<Prepared>,
         settled: Option<(CheckpointId, String)>,
     },
-    ManifestWritten { manifest: Arc<Manifest>, outcome: Result<String> },
+    ManifestWritten {
+        manifest: Arc<Manifest>,
+        outcome: Result<String>,
+    },
     /// Answered when the checkpoint is committed, or with why it is not.
-    TriggerCheckpoint { reply: oneshot::Sender<Result<CheckpointId>> },
+    TriggerCheckpoint {
+        reply: oneshot::Sender<Result<CheckpointId>>,
+    },
     Cancel,
-    Describe { reply: oneshot::Sender<JobSnapshot> },
+    Describe {
+        reply: oneshot::Sender<JobSnapshot>,
+    },
 }
 
 /// What every job master shares.

@@ -108,7 +108,8 @@ impl JobMaster {
                     }
                     .boxed()
                 };
-                let name = self.spec.graph.vertex(vertex).map_or_else(String::new, |v| v.name.clone());
+                let name =
+                    self.spec.graph.vertex(vertex).map_or_else(String::new, |v| v.name.clone());
                 let handle = SourceHandle::spawn(name, enumerator, Box::new(failed));
                 self.sources.insert(vertex, handle);
             }
@@ -256,9 +257,10 @@ impl JobMaster {
         }
         self.spawn_reporting(async move {
             let event = match try_join_all(snapshots).await {
-                Ok(list) => {
-                    CheckpointEvent::EnumeratorsReady { id, enumerators: list.into_iter().collect() }
-                }
+                Ok(list) => CheckpointEvent::EnumeratorsReady {
+                    id,
+                    enumerators: list.into_iter().collect(),
+                },
                 Err(error) => CheckpointEvent::Declined { attempt, id, error },
             };
             JobMessage::Event(JobEvent::Checkpoint(event))
@@ -281,10 +283,11 @@ impl JobMaster {
         for ((task_manager, addr), attempts) in self.targets(|key, _| tasks.contains(&key)) {
             let (context, own, job) = (self.context.clone(), self.own.clone(), self.spec.id);
             tokio::spawn(async move {
-                let call = context.gateway.trigger_checkpoint(&addr, &attempts, id, triggered_at_ms);
+                let call =
+                    context.gateway.trigger_checkpoint(&addr, &attempts, id, triggered_at_ms);
                 let Err(error) = call.await else { return };
                 if let GatewayError::Unreachable(error) = &error {
-                    context.cluster.unreachable(job, task_manager.clone(), error.chain());
+                    context.cluster.unreachable(Some(job), task_manager.clone(), error.chain());
                 }
                 let error = error.into_error().at(format!("triggering at {task_manager}"));
                 let event = CheckpointEvent::Declined { attempt, id, error };
@@ -383,7 +386,7 @@ fn report_unreachable(
     error: GatewayError,
 ) -> model::Error {
     if let GatewayError::Unreachable(error) = &error {
-        cluster.unreachable(job, slot.task_manager.clone(), error.chain());
+        cluster.unreachable(Some(job), slot.task_manager.clone(), error.chain());
     }
     error.into_error().at(format!("TaskManager {}", slot.task_manager))
 }

@@ -13,8 +13,11 @@ struct Script {
 
 impl Script {
     fn new() -> Self {
-        let mut script =
-            Self { state: JobState::new(JobId(1), &fixtures::graph(2), 0), now: 0, log: Vec::new() };
+        let mut script = Self {
+            state: JobState::new(JobId(1), &fixtures::graph(2), 0),
+            now: 0,
+            log: Vec::new(),
+        };
         script.on(JobEvent::Start);
         script
     }
@@ -44,7 +47,10 @@ impl Script {
         script
     }
     fn canceled(&mut self) -> usize {
-        self.log.iter().map(|a| if let JobAction::Cancel(tasks) = a { tasks.len() } else { 0 }).sum()
+        self.log
+            .iter()
+            .map(|a| if let JobAction::Cancel(tasks) = a { tasks.len() } else { 0 })
+            .sum()
     }
     /// Reports every canceling task as canceled.
     fn confirm(&mut self) {
@@ -55,7 +61,10 @@ impl Script {
         }
     }
     fn lose(&mut self, id: &str) {
-        self.on(JobEvent::TaskManagerLost { id: TaskManagerId(id.into()), reason: "killed".into() });
+        self.on(JobEvent::TaskManagerLost {
+            id: TaskManagerId(id.into()),
+            reason: "killed".into(),
+        });
     }
 }
 
@@ -82,7 +91,10 @@ fn a_lost_task_manager_restarts_the_job_on_what_is_left() {
     assert_eq!(script.state.next_deadline_ms(), Some(101));
     script.now = 101;
     let actions = script.on(JobEvent::Tick);
-    assert!(matches!(actions[..], [JobAction::Prepare { attempt: Attempt(2), .. }, JobAction::RequestSlots(1)]));
+    assert!(matches!(
+        actions[..],
+        [JobAction::Prepare { attempt: Attempt(2), .. }, JobAction::RequestSlots(1)]
+    ));
     script.on(JobEvent::SlotsGranted(vec![fixtures::slot("c", 9)]));
     assert!(script.prepared().iter().any(|a| matches!(a, JobAction::Deploy)));
     let slots = script.state.all_slots().unwrap();
@@ -164,7 +176,8 @@ fn a_restart_waits_for_the_manifest_under_way() {
     assert!(script.on(JobEvent::Tick).is_empty());
     let outcome = Err(Error::external("no answer"));
     let actions = script.on(JobEvent::Checkpoint(CheckpointEvent::ManifestWritten { id, outcome }));
-    let in_doubt = |a: &JobAction| matches!(a, JobAction::Prepare { in_doubt: Some(i), .. } if *i == id);
+    let in_doubt =
+        |a: &JobAction| matches!(a, JobAction::Prepare { in_doubt: Some(i), .. } if *i == id);
     assert!(actions.iter().any(in_doubt), "{actions:?}");
 }
 

@@ -59,7 +59,7 @@ fn a_job_that_lost_some_slots_goes_first() {
     rm.on_event(0, ResourceEvent::Request { job: JobId(2), slots: 1 });
     let gone = TaskManagerId("b".into());
     let reason = "killed".to_owned();
-    rm.on_event(0, ResourceEvent::Unreachable { id: gone, job: JobId(1), reason });
+    rm.on_event(0, ResourceEvent::Unreachable { id: gone, job: Some(JobId(1)), reason });
     rm.on_event(0, ResourceEvent::Request { job: JobId(1), slots: 1 });
     let actions = rm.on_event(0, ResourceEvent::Register(info("c", 1)));
     assert_eq!(granted(&actions), [JobId(1)]);
@@ -89,7 +89,7 @@ fn registering_anew_loses_the_old_one_and_a_stale_report_is_answered() {
     assert_eq!(rm.slots(), (1, 1));
     let event = ResourceEvent::Unreachable {
         id: TaskManagerId("zombie".into()),
-        job: JobId(1),
+        job: Some(JobId(1)),
         reason: "refused".into(),
     };
     let actions = rm.on_event(2, event);
@@ -141,7 +141,7 @@ proptest! {
                 }
                 Step::Unreachable(id) => ResourceEvent::Unreachable {
                     id: tm(id),
-                    job: JobId(0),
+                    job: Some(JobId(0)),
                     reason: "test".into(),
                 },
             };

@@ -11,7 +11,7 @@ use model::{CheckpointId, Error};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::details::JobSnapshot;
+use crate::details::{JobSnapshot, status_name};
 use crate::dispatcher::{Dispatcher, Found, Submission};
 use crate::job_master::JobMessage;
 use crate::rest::ApiError;
@@ -165,8 +165,8 @@ pub async fn trigger(
     let handle = match jobs.find(&job).map_err(|e| ApiError::missing(&e))? {
         Found::Running(handle) => handle,
         Found::Ended(ended) => {
-            let status = ended.details.status;
-            let text = format!("job {} is {status:?}; it takes no checkpoints", ended.details.id);
+            let status = status_name(ended.details.status);
+            let text = format!("job {} is {status}; it takes no checkpoints", ended.details.id);
             return Err(ApiError::new(StatusCode::CONFLICT, "CONFLICT", text));
         }
     };

@@ -133,15 +133,21 @@ pub fn document() -> Value {
 fn described(operation: &Operation) -> Value {
     let (status, schema) = operation.success;
     let mut responses = Map::new();
-    responses.insert(status.to_owned(), json!({
-        "description": operation.summary,
-        "content": { "application/json": { "schema": reference(schema) } },
-    }));
+    responses.insert(
+        status.to_owned(),
+        json!({
+            "description": operation.summary,
+            "content": { "application/json": { "schema": reference(schema) } },
+        }),
+    );
     for status in operation.errors {
-        responses.insert((*status).to_owned(), json!({
-            "description": "Error",
-            "content": { "application/json": { "schema": reference("Error") } },
-        }));
+        responses.insert(
+            (*status).to_owned(),
+            json!({
+                "description": "Error",
+                "content": { "application/json": { "schema": reference("Error") } },
+            }),
+        );
     }
     let mut described = json!({
         "operationId": operation.id,
@@ -208,8 +214,10 @@ fn schemas() -> Value {
         schemas.insert(name.to_owned(), schema);
     };
     add("Any", any());
-    let error =
-        object(&[("code", text()), ("message", text()), ("help", maybe_text())], &["code", "message"]);
+    let error = object(
+        &[("code", text()), ("message", text()), ("help", maybe_text())],
+        &["code", "message"],
+    );
     add("Error", object(&[("error", error)], &["error"]));
     add("Probe", object(&[("status", text())], &["status"]));
     let task_manager = [

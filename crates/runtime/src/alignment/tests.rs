@@ -72,7 +72,8 @@ type Script = (Vec<(Vec<bool>, bool)>, Vec<usize>, Vec<(usize, u64)>);
 
 fn scripts() -> impl Strategy<Value = Script> {
     (1_usize..5, 1_usize..8).prop_flat_map(|(channels, checkpoints)| {
-        let channel = (prop::collection::vec(prop::bool::weighted(0.8), checkpoints), any::<bool>());
+        let channel =
+            (prop::collection::vec(prop::bool::weighted(0.8), checkpoints), any::<bool>());
         (
             prop::collection::vec(channel, channels),
             prop::collection::vec(0..channels, 0..80),

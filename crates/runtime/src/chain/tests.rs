@@ -159,7 +159,10 @@ fn the_end_brings_the_last_watermark_undelayed_and_the_last_rows() {
     let mut out = Vec::new();
     chain.process(0, rows(&[1]), &mut out).unwrap();
     chain.finish(&mut out).unwrap();
-    assert_eq!(shown(&mut out), ["0[10]".to_owned(), "0[1001]".to_owned(), format!("w{}", i64::MAX)]);
+    assert_eq!(
+        shown(&mut out),
+        ["0[10]".to_owned(), "0[1001]".to_owned(), format!("w{}", i64::MAX)]
+    );
 }
 
 #[test]

@@ -90,7 +90,8 @@ fn check(
     let buffers = batch.buffers().into_iter().flatten();
     for buffer in buffers {
         let end = buffer.offset().checked_add(buffer.length());
-        let inside = end.is_some_and(|end| u64::try_from(end).is_ok_and(|e| e <= body_length as u64));
+        let inside =
+            end.is_some_and(|end| u64::try_from(end).is_ok_and(|e| e <= body_length as u64));
         if buffer.offset() < 0 || buffer.length() < 0 || !inside {
             return Err("buffer range");
         }

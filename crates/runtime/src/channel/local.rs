@@ -149,11 +149,7 @@ impl GateHandle {
 
     /// The next element of a channel that is not blocked, channels in turn. With a small
     /// batch come the small batches that can be had at once: `port_of` tells which may join.
-    pub(crate) fn poll_take(
-        &self,
-        cx: &mut Context<'_>,
-        port_of: &[usize],
-    ) -> Poll<Result<Taken>> {
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, port_of: &[usize]) -> Poll<Result<Taken>> {
         if let Some(taken) = self.try_take(port_of) {
             return Poll::Ready(taken);
         }

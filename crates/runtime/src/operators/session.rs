@@ -141,8 +141,16 @@ impl Operator for SessionAggregate {
         let mut slots = Vec::new();
         pane.upsert(&hashes, &keys, None, &mut slots)?;
         let by_key = self.rows_by_key(&slots, pane.len());
-        let assigned = self.assign(&by_key, &times, pane.bytes(SESSIONS), ctx.watermark)?;
-        let timers = self.update(assigned, &by_key, &arguments, ctx, out, &batch)?;
+        let mut assigned = self.assign(&by_key, &times, pane.bytes(SESSIONS), ctx.watermark)?;
+        let mut late = std::mem::take(&mut assigned.late);
+        if !late.is_empty() {
+            self.late += late.len() as u64;
+            if self.late_output {
+                late.sort_unstable();
+                out.emit_side(take_record_batch(&batch, &UInt32Array::from(late))?);
+            }
+        }
+        let timers = self.update(assigned, &by_key, &arguments, ctx, out)?;
         set_timers(&mut ctx.state, tables, self.bucket(), (&hashes, &keys), timers)
     }
 
@@ -272,7 +280,7 @@ impl SessionAggregate {
         Ok(Assigned { merging, stored, of_stored, rows, of_rows, late, of_keys })
     }
 
-    /// Aggregates, puts out late rows and what fires again, and writes the keys' sessions back.
+    /// Aggregates, puts out what fires again, and writes the keys' sessions back.
     fn update(
         &mut self,
         assigned: Assigned,
@@ -280,20 +288,12 @@ impl SessionAggregate {
         arguments: &Arguments<'_>,
         ctx: &mut OperatorContext,
         out: &mut Output,
-        batch: &RecordBatch,
     ) -> Result<NewTimers> {
-        let Assigned { merging, stored, of_stored, rows, of_rows, mut late, of_keys } = assigned;
+        let Assigned { merging, stored, of_stored, rows, of_rows, of_keys, .. } = assigned;
         let mut columns = self.accumulators.columns(merging.bounds.len());
         let all: Vec<u32> = (0..of_stored.len() as u32).collect();
         self.accumulators.merge_groups((&mut columns, &of_stored), (&stored.columns, &all), 1);
         self.accumulators.update(&mut columns, arguments, Some(&rows), &of_rows);
-        if !late.is_empty() {
-            self.late += late.len() as u64;
-            if self.late_output {
-                late.sort_unstable();
-                out.emit_side(take_record_batch(batch, &UInt32Array::from(late))?);
-            }
-        }
         let mut touched = vec![false; merging.bounds.len()];
         of_rows.iter().for_each(|id| touched[*id as usize] = true);
         let pane = ctx.state.table_mut(self.tables()?.sessions).pane(0)?;

@@ -384,4 +384,6 @@ pub(super) fn constant_time(ms: i64, rows: usize) -> ArrayRef {
 }
 
 #[cfg(test)]
+mod cold_tests;
+#[cfg(test)]
 mod tests;

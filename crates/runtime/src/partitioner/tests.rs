@@ -20,7 +20,8 @@ fn output(partitioning: Partitioning, consumers: u32) -> OutputDeployment {
 }
 
 fn batch(rows: i64) -> RecordBatch {
-    let keys: ArrayRef = Arc::new((0..rows).map(|n| Some(format!("k{}", n % 97))).collect::<StringArray>());
+    let keys: ArrayRef =
+        Arc::new((0..rows).map(|n| Some(format!("k{}", n % 97))).collect::<StringArray>());
     let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
     RecordBatch::try_from_iter([("k", keys), ("v", values)]).unwrap()
 }
@@ -68,11 +69,14 @@ fn one_consumer_gets_the_batch_itself() {
 #[test]
 fn rebalance_takes_turns_and_broadcast_gives_to_all() {
     let all = batch(10);
-    let mut turns = Partitioner::new(&output(Partitioning::Rebalance, 3), all.schema_ref(), 128, 1).unwrap();
-    let order: Vec<usize> =
-        (0..4).flat_map(|_| split(&mut turns, all.clone()).into_keys().collect::<Vec<_>>()).collect();
+    let mut turns =
+        Partitioner::new(&output(Partitioning::Rebalance, 3), all.schema_ref(), 128, 1).unwrap();
+    let order: Vec<usize> = (0..4)
+        .flat_map(|_| split(&mut turns, all.clone()).into_keys().collect::<Vec<_>>())
+        .collect();
     assert_eq!(order, [1, 2, 0, 1]);
-    let mut every = Partitioner::new(&output(Partitioning::Broadcast, 3), all.schema_ref(), 128, 0).unwrap();
+    let mut every =
+        Partitioner::new(&output(Partitioning::Broadcast, 3), all.schema_ref(), 128, 0).unwrap();
     assert_eq!(split(&mut every, all).len(), 3);
 }
 

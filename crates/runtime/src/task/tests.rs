@@ -49,7 +49,7 @@ async fn reads_everything_to_the_end_of_input() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn restores_at_another_parallelism_without_loss_or_repetition() {
     let mut cluster = Cluster::new(30_000);
-    cluster.world.limit.send_replace(9_000);
+    cluster.world.limit.send_replace(3_000);
     let tasks = cluster.deploy(1, 2, 2, None);
     let mut written = cluster.world.rows_written.subscribe();
     written.wait_for(|rows| *rows > 2_000).await.unwrap();
@@ -58,7 +58,7 @@ async fn restores_at_another_parallelism_without_loss_or_repetition() {
     assert!(restore.operators.contains_key("first"));
     assert_eq!(splits.len(), 2);
     // More is written after the checkpoint, and lost with the attempt.
-    cluster.world.limit.send_replace(15_000);
+    cluster.world.limit.send_replace(5_000);
     let before = *written.borrow_and_update();
     written.wait_for(|rows| *rows > before).await.unwrap();
     cancel(tasks).await;
@@ -99,7 +99,7 @@ async fn committables_ride_along_until_a_checkpoint_is_complete() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_failed_upload_declines_the_checkpoint_and_nothing_else() {
-    let mut cluster = Cluster::new(30_000);
+    let mut cluster = Cluster::new(80_000);
     let mut written = cluster.world.rows_written.subscribe();
     cluster.world.limit.send_replace(9_000);
     let tasks = cluster.deploy(1, 2, 1, None);

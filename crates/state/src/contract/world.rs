@@ -277,7 +277,8 @@ impl<'a> World<'a> {
             let id = self.subtasks[at].table;
             // Taken out of the vector so that `self` stays free for reading keys.
             let mut subtask = self.subtasks.swap_remove(at);
-            if let Some(pane) = subtask.store.table_mut(id).load_namespace(namespace).expect("load") {
+            if let Some(pane) = subtask.store.table_mut(id).load_namespace(namespace).expect("load")
+            {
                 self.collect(pane, &mut rows);
             }
             self.subtasks.push(subtask);
@@ -451,7 +452,11 @@ impl<'a> World<'a> {
 }
 
 fn log_text(row: i64) -> String {
-    if row % 2 == 0 { format!("row {row}") } else { format!("row {row} with a long text behind it") }
+    if row % 2 == 0 {
+        format!("row {row}")
+    } else {
+        format!("row {row} with a long text behind it")
+    }
 }
 
 fn collect_log(
@@ -508,8 +513,11 @@ fn change(pane: &mut Pane, slot: u32, row: &mut Row, random: &mut Random) {
         _ => (number.to_be_bytes().to_vec(), 1),
     };
     let counts = &mut pane.counts(4)[at];
-    let (old, new) =
-        if value.len() == 8 && delta < 0 { counts.add_u64(number, delta) } else { counts.add(&value, delta) };
+    let (old, new) = if value.len() == 8 && delta < 0 {
+        counts.add_u64(number, delta)
+    } else {
+        counts.add(&value, delta)
+    };
     let expected = row.counts.entry(value.clone()).or_default();
     assert_eq!((old, new), (*expected, *expected + delta));
     *expected = new;

@@ -52,7 +52,9 @@ impl Script {
         };
         let id = *id;
         let actions = self.enumerators(now, id);
-        assert!(matches!(&actions[..], [CheckpointAction::TriggerTasks { tasks, .. }] if tasks == &[source()]));
+        assert!(
+            matches!(&actions[..], [CheckpointAction::TriggerTasks { tasks, .. }] if tasks == &[source()])
+        );
         id
     }
     fn enumerators(&mut self, now: i64, id: CheckpointId) -> Actions {
@@ -60,10 +62,7 @@ impl Script {
     }
     fn ack(&mut self, now: i64, id: CheckpointId, task: TaskKey, c: &[&'static str]) -> Actions {
         let snapshot = with(c);
-        self.0.on_event(
-            now,
-            CheckpointEvent::Acknowledged { attempt: ATTEMPT, id, task, snapshot },
-        )
+        self.0.on_event(now, CheckpointEvent::Acknowledged { attempt: ATTEMPT, id, task, snapshot })
     }
     fn finish(&mut self, now: i64, task: TaskKey, c: &[&'static str]) -> Actions {
         let snapshot = with(c);
@@ -137,7 +136,10 @@ fn too_many_timeouts_fail_the_execution() {
     assert!(matches!(first[..], [CheckpointAction::Abort { .. }]));
     script.begin(200);
     let second = script.tick(250);
-    assert!(matches!(second[..], [CheckpointAction::Abort { .. }, CheckpointAction::FailExecution { .. }]));
+    assert!(matches!(
+        second[..],
+        [CheckpointAction::Abort { .. }, CheckpointAction::FailExecution { .. }]
+    ));
 }
 
 #[test]
@@ -335,7 +337,9 @@ fn event_of(step: &Step, newest: u64, attempt: Attempt, tokens: &mut u64) -> Che
             id: near(id),
             outcome: outcome(ok).map(|()| "place".to_owned()),
         },
-        Step::Committed { id, ok } => CheckpointEvent::Committed { id: near(id), outcome: outcome(ok) },
+        Step::Committed { id, ok } => {
+            CheckpointEvent::Committed { id: near(id), outcome: outcome(ok) }
+        }
     }
 }
 

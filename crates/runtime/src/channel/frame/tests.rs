@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn every_type() -> RecordBatch {
-    let text = |n: usize| (n % 3 != 0).then(|| format!("text number {n} of some length"));
+    let text = |n: usize| (!n.is_multiple_of(3)).then(|| format!("text number {n} of some length"));
     let rows = 50;
     let ints = || (0..rows as i64).map(|n| (n % 7 != 3).then_some(n));
     let mut map = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
@@ -37,7 +37,9 @@ fn every_type() -> RecordBatch {
         ),
         (
             "bview",
-            Arc::new(BinaryViewArray::from_iter((0..rows).map(|n| text(n).map(String::into_bytes)))),
+            Arc::new(BinaryViewArray::from_iter(
+                (0..rows).map(|n| text(n).map(String::into_bytes)),
+            )),
         ),
         (
             "fixed",
@@ -110,7 +112,8 @@ fn aligned_frames_are_decoded_in_place() {
 #[test]
 fn views_send_only_what_they_show() {
     let long = "x".repeat(1000);
-    let views: ArrayRef = Arc::new((0..1000).map(|_| Some(long.as_str())).collect::<StringViewArray>());
+    let views: ArrayRef =
+        Arc::new((0..1000).map(|_| Some(long.as_str())).collect::<StringViewArray>());
     let batch = RecordBatch::try_from_iter([("v", views)]).unwrap().slice(500, 3);
     let frame = encode_batch(&batch).unwrap();
     assert!(frame.len() < 8000, "{} bytes for 3000", frame.len());

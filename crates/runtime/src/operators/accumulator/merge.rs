@@ -212,7 +212,9 @@ fn merge_extreme(
             run!(from, kept, |a, b| ordered_u64(a).cmp(&ordered_u64(b)));
         }
         (Column::I64(kept), Source::I64(from)) => run!(from, kept, |a: i64, b: i64| a.cmp(&b)),
-        (Column::F64(kept), Source::F64(from)) => run!(from, kept, |a: f64, b: f64| a.total_cmp(&b)),
+        (Column::F64(kept), Source::F64(from)) => {
+            run!(from, kept, |a: f64, b: f64| a.total_cmp(&b))
+        }
         (Column::I128(kept), Source::I128(from)) => run!(from, kept, |a: i128, b: i128| a.cmp(&b)),
         (Column::Bytes(kept), from) => pairs.each(|row, slot| {
             if from_counts[row] == 0 {
@@ -280,9 +282,7 @@ fn merge_ordered(into: &mut [Column], from: [Source<'_>; 3], pairs: Pairs<'_>, l
 
 fn merge_counts(into: &mut [Column], from: Source<'_>, pairs: Pairs<'_>, sign: i64) {
     let [Column::Counts(sets), distinct, ..] = into else { unreachable!("{LAYOUT}") };
-    let (distinct, Source::Counts(from)) = (i64s(distinct), from) else {
-        unreachable!("{LAYOUT}")
-    };
+    let (distinct, Source::Counts(from)) = (i64s(distinct), from) else { unreachable!("{LAYOUT}") };
     pairs.each(|row, slot| {
         let set = &mut sets[slot];
         if sign == 1 && set.is_empty() {

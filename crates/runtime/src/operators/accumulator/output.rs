@@ -109,7 +109,9 @@ impl Accumulator {
             }
             Column::I128(sums) => {
                 let (from, to) = match (self.partial.first(), &self.output) {
-                    (Some(DataType::Decimal128(_, from)), DataType::Decimal128(_, to)) => (from, to),
+                    (Some(DataType::Decimal128(_, from)), DataType::Decimal128(_, to)) => {
+                        (from, to)
+                    }
                     _ => unreachable!("{LAYOUT}"),
                 };
                 let power = 10_i128.pow(u32::from(from.abs_diff(*to)).min(38));

@@ -11,9 +11,7 @@
 use state::{Column, Counts};
 
 use super::values::{Values, encode_ordered, order_i64, unorder_i64};
-use super::{
-    Accumulator, Accumulators, Argument, Arguments, Kind, LAYOUT, for_rows, i64s, update,
-};
+use super::{Accumulator, Accumulators, Argument, Arguments, Kind, LAYOUT, for_rows, i64s, update};
 
 /// Time and arrival number before a value.
 pub(super) const ORDER_BYTES: usize = 16;
@@ -200,11 +198,8 @@ impl Accumulator {
         columns: &'a mut [Column],
         slots: &[u32],
     ) -> Vec<Option<&'a [u8]>> {
-        let skip = if matches!(self.kind, Kind::Multiset { ordered: true, .. }) {
-            ORDER_BYTES
-        } else {
-            0
-        };
+        let skip =
+            if matches!(self.kind, Kind::Multiset { ordered: true, .. }) { ORDER_BYTES } else { 0 };
         let mut multiset = self.multiset(columns);
         slots.iter().for_each(|slot| multiset.refresh(*slot as usize));
         let best: &'a [Option<Box<[u8]>>] = multiset.best;

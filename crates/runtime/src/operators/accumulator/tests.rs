@@ -29,8 +29,7 @@ fn batch(array: ArrayRef) -> RecordBatch {
 fn single(functions: &[AggregateFunction], array: &ArrayRef, retract: bool) -> Vec<ArrayRef> {
     let batch = batch(Arc::clone(array));
     let options = AccumulatorOptions { rows: true, retract };
-    let accumulators =
-        Accumulators::new(&calls(functions), &batch.schema(), options).unwrap();
+    let accumulators = Accumulators::new(&calls(functions), &batch.schema(), options).unwrap();
     let mut columns = accumulators.columns(2);
     let arguments = accumulators.arguments(&batch, None).unwrap();
     accumulators.update(&mut columns, &arguments, None, &vec![0; array.len()]);

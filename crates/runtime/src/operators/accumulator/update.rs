@@ -120,18 +120,20 @@ fn extreme(
             false => run!(values, kept, |a, b| a < b),
             true => run!(values, kept, |a, b| a > b),
         },
-        (Values::Bytes(values), Column::Bytes(kept)) => for_rows(nulls, rows, slots, |row, slot| {
-            let (value, kept) = (values.value(row), &mut kept[slot]);
-            let better = match kept.as_deref() {
-                None => true,
-                Some(kept) if max => value > kept,
-                Some(kept) => value < kept,
-            };
-            if better {
-                *kept = Some(value.into());
-            }
-            counts[slot] += 1;
-        }),
+        (Values::Bytes(values), Column::Bytes(kept)) => {
+            for_rows(nulls, rows, slots, |row, slot| {
+                let (value, kept) = (values.value(row), &mut kept[slot]);
+                let better = match kept.as_deref() {
+                    None => true,
+                    Some(kept) if max => value > kept,
+                    Some(kept) => value < kept,
+                };
+                if better {
+                    *kept = Some(value.into());
+                }
+                counts[slot] += 1;
+            })
+        }
         _ => unreachable!("{LAYOUT}"),
     }
 }
@@ -170,11 +172,13 @@ fn ordered(
         (Values::I64(values), Column::I64(kept)) => run!(values, kept),
         (Values::F64(values), Column::F64(kept)) => run!(values, kept),
         (Values::I128(values), Column::I128(kept)) => run!(values, kept),
-        (Values::Bytes(values), Column::Bytes(kept)) => for_rows(nulls, rows, slots, |row, slot| {
-            if wins(row, slot) {
-                kept[slot] = Some(values.value(row).into());
-            }
-        }),
+        (Values::Bytes(values), Column::Bytes(kept)) => {
+            for_rows(nulls, rows, slots, |row, slot| {
+                if wins(row, slot) {
+                    kept[slot] = Some(values.value(row).into());
+                }
+            })
+        }
         _ => unreachable!("{LAYOUT}"),
     }
 }

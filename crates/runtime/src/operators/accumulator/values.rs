@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryViewArray, BooleanArray,
-    Decimal128Array, Float32Array, Float64Array, LargeBinaryArray, LargeStringArray, PrimitiveArray,
+    Decimal128Array, Float32Array, Float64Array, LargeBinaryArray, LargeStringArray,
+    PrimitiveArray,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::cast;
@@ -108,7 +109,9 @@ pub(super) fn read(array: &ArrayRef) -> Result<(Values, Option<NullBuffer>)> {
             let floats = array.as_primitive::<Float32Type>().values();
             Values::F64(floats.iter().map(|v| f64::from(*v)).collect())
         }
-        D::Decimal128(_, _) => Values::I128(array.as_primitive::<Decimal128Type>().values().clone()),
+        D::Decimal128(_, _) => {
+            Values::I128(array.as_primitive::<Decimal128Type>().values().clone())
+        }
         other => Values::Bytes(bytes(array).ok_or_else(|| {
             Error::internal(format!("an aggregate over {other} was not refused"))
         })?),

@@ -20,10 +20,7 @@ fn spec(keys: &[&str], aggregates: Vec<AggregateCall>) -> KeyedAggregate {
 
 #[test]
 fn inserts_update_their_key_once_per_batch() {
-    let spec = spec(
-        &["k"],
-        vec![call(AggregateFunction::Max, Some("v"), "m")],
-    );
+    let spec = spec(&["k"], vec![call(AggregateFunction::Max, Some("v"), "m")]);
     check(
         || keyed_aggregate(&spec, &schema("k STRING, v BIGINT")),
         &[schema("k STRING, v BIGINT")],

@@ -181,7 +181,11 @@ fn fuzz(seed: u64, window: Window, lateness: i64, keys: &[&str], exact: bool) {
         let mut expected = oracle.process(&rows);
         harness.process(0, &batch(&rows)).unwrap();
         expected.sort();
-        assert_eq!(results(&mut harness), expected, "seed {seed} step {step}: {window:?}, {rows:#?}");
+        assert_eq!(
+            results(&mut harness),
+            expected,
+            "seed {seed} step {step}: {window:?}, {rows:#?}"
+        );
         if random.below(3) == 0 {
             now += random.below(30) as i64;
             let watermark = Watermark(now - 20);
@@ -315,8 +319,9 @@ fn many_keys_leave_in_batches() {
     let mut first = Harness::new(&make_local, vec![vec![]]);
     let mut second = Harness::new(&make_global, vec![vec![0]]);
     for part in 0..6_i64 {
-        let keys: ArrayRef =
-            Arc::new(arrow::array::Int64Array::from_iter_values((0..8000).map(|i| part * 6000 + i)));
+        let keys: ArrayRef = Arc::new(arrow::array::Int64Array::from_iter_values(
+            (0..8000).map(|i| part * 6000 + i),
+        ));
         let times: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![5; 8000]));
         let rows = RecordBatch::try_new(Arc::clone(&input), vec![keys, times]).unwrap();
         first.process(0, &rows).unwrap();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,8 +20,8 @@ use model::operator_spec::{Deduplicate, Keep, OperatorSpec};
 use model::sink::{Committable, Sink, SinkWriter, WriterContext};
 use model::source::{Polled, ReaderContext, Source, SourceReader, Split, SplitEnumerator};
 use model::{
-    AllocationId, Attempt, CheckpointBarrier, CheckpointId, Clock, Error, ExecutionAttemptId, JobId,
-    LeaderEpoch, Result, SubtaskIndex, SystemClock, VertexId, key_group,
+    AllocationId, Attempt, CheckpointBarrier, CheckpointId, Clock, Error, ExecutionAttemptId,
+    JobId, LeaderEpoch, Result, SubtaskIndex, SystemClock, VertexId, key_group,
 };
 use state::HeapBackend;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -486,8 +486,7 @@ fn operators(is_source: bool) -> Vec<OperatorNode> {
         };
         return vec![node("numbers", OperatorSpec::Source { source, dead_letter: false }, vec![])];
     }
-    let first =
-        Deduplicate { keys: vec!["k".to_owned()], keep: Keep::First, time_column: None };
+    let first = Deduplicate { keys: vec!["k".to_owned()], keep: Keep::First, time_column: None };
     let sink = SinkSpec { connector: "collect".to_owned(), options, schema: schema() };
     vec![
         node("first", OperatorSpec::Deduplicate(first), vec![schema()]),
