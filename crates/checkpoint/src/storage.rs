@@ -24,6 +24,8 @@ const MANIFEST_FILE: &str = "manifest.json";
 /// How often an ambiguous commit is decided anew before it is given up.
 const COMMIT_TRIES: u32 = 4;
 const COMMIT_PAUSE: Duration = Duration::from_millis(50);
+/// No new try is begun after this long: each one waits for the store's own retries.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The manifest of this writer is in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,8 +145,12 @@ impl CheckpointStorage {
         let what =
             || format!("commit of checkpoint {} of job {}", manifest.checkpoint, manifest.job);
         let mut last = None;
+        let started = tokio::time::Instant::now();
         for attempt in 0..COMMIT_TRIES {
             if attempt > 0 {
+                if started.elapsed() > COMMIT_PATIENCE {
+                    break;
+                }
                 tokio::time::sleep(COMMIT_PAUSE * 2_u32.pow(attempt)).await;
             }
             let options = PutOptions::from(PutMode::Create);

@@ -110,5 +110,5 @@ pub(crate) async fn with_object(
 
 /// More than what is kept inline.
 pub(crate) fn large_state() -> Bytes {
-    (0..40_000_u32).map(|i| (i * 7 >> 3) as u8).collect()
+    (0..40_000_u32).map(|i| ((i * 7) >> 3) as u8).collect()
 }

@@ -2,7 +2,7 @@
 //! backends, which planner. Called by every command that runs a role or reads a job file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jobmanager::{JobManagerParts, PlanFailure, Planner};
 use model::config::StateBackendKind;
@@ -71,18 +71,25 @@ pub fn job_manager_parts() -> JobManagerParts {
     JobManagerParts { connectors: connectors(), planner: Arc::new(JobFilePlanner::new()) }
 }
 
-/// What a task manager is built from; RocksDB keeps its files below `state_dir`.
+/// What a task manager is built from; RocksDB keeps its files below `state_dir`. There is
+/// one RocksDB backend in a process, opened when first wanted, since its cache and write
+/// buffers are bounded per backend.
 pub fn task_manager_parts(state_dir: PathBuf) -> TaskManagerParts {
+    let opened: Mutex<Option<Arc<dyn StateBackend>>> = Mutex::new(None);
     TaskManagerParts {
         connectors: connectors(),
         expressions: expressions(),
         backends: Arc::new(move |kind| -> model::Result<Arc<dyn StateBackend>> {
-            Ok(match kind {
-                StateBackendKind::Heap => Arc::new(HeapBackend),
-                StateBackendKind::Rocksdb => {
-                    Arc::new(rocks::RocksBackend::new(state_dir.clone())?)
-                }
-            })
+            if kind == StateBackendKind::Heap {
+                return Ok(Arc::new(HeapBackend));
+            }
+            let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(backend) = &*opened {
+                return Ok(Arc::clone(backend));
+            }
+            let backend: Arc<dyn StateBackend> =
+                Arc::new(rocks::RocksBackend::new(state_dir.clone())?);
+            Ok(Arc::clone(opened.insert(backend)))
         }),
     }
 }

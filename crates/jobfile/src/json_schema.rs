@@ -78,16 +78,6 @@ fn definitions() -> Value {
                 },
             ],
         },
-        "time": {
-            "anyOf": [
-                { "type": "string" },
-                {
-                    "type": "object",
-                    "additionalProperties": false,
-                    "properties": { "left": { "type": "string" }, "right": { "type": "string" } },
-                },
-            ],
-        },
     })
 }
 
@@ -296,7 +286,8 @@ fn transforms() -> Vec<Value> {
     let join = || {
         json!({
             "on": reference("on"),
-            "time": reference("time"),
+            "leftTime": { "type": "string" },
+            "rightTime": { "type": "string" },
             "join": { "enum": ["inner", "left", "right", "full"], "default": "inner" },
             "rightPrefix": { "type": "string", "default": "r_" },
         })

@@ -34,13 +34,12 @@ const SUFFIX: &str = ".rocks";
 pub struct RocksBackend {
     dir: PathBuf,
     options: Options,
-    /// Makes directory names unique: an earlier attempt's may still be closing.
-    next: AtomicU64,
 }
 
 impl RocksBackend {
-    /// A backend under `dir`, of which a process needs only one. `dir` is created
-    /// when absent and must not be shared by machines. Stores left there by dead processes are deleted; of living ones are not.
+    /// A backend under `dir`, of which a process needs only one. `dir` is created when
+    /// absent and must not be shared by machines. Stores that dead processes left there are
+    /// deleted, those of living ones are not.
     pub fn new(dir: PathBuf) -> Result<Self> {
         Self::with_memory(dir, DEFAULT_MEMORY_BYTES)
     }
@@ -49,13 +48,15 @@ impl RocksBackend {
     pub fn with_memory(dir: PathBuf, memory_bytes: usize) -> Result<Self> {
         std::fs::create_dir_all(&dir).map_err(|error| from_io("create", &dir, error))?;
         sweep(&dir)?;
-        Ok(Self { dir, options: options(memory_bytes), next: AtomicU64::new(0) })
+        Ok(Self { dir, options: options(memory_bytes) })
     }
 }
 
 impl StateBackend for RocksBackend {
     fn cold_store(&self, task: &str) -> Result<Option<Box<dyn ColdStore>>> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        // Makes directory names unique: an earlier attempt's store may still be closing.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number}{}", file_name(task), own_suffix());
         let dir = self.dir.join(name);
         Ok(Some(Box::new(RocksStore::open(&self.options, dir)?)))

@@ -116,7 +116,8 @@ pub async fn run(setup: TaskSetup) -> Result<TaskOutcome> {
         Some(Ok(snapshot)) => Ok(TaskOutcome::Finished(snapshot)),
         Some(Err(error)) => {
             task.abort().await;
-            Err(error.at(&name))
+            // What fails once the job is being canceled fails because of that.
+            if cancel.is_cancelled() { Ok(TaskOutcome::Canceled) } else { Err(error.at(&name)) }
         }
         None => {
             task.abort().await;

@@ -12,7 +12,8 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 /// An ordered map of byte strings that belongs to one task. It never outlives the task:
 /// what must survive is in snapshots.
 pub trait ColdStore: Send {
-    /// Looks up `keys` (ascending, without duplicates); `values` is cleared and gets one answer per key.
+    /// Looks up `keys` (ascending, without duplicates); `values` is cleared and gets one
+    /// answer per key.
     fn get_many(&mut self, keys: &[&[u8]], values: &mut Vec<Option<Vec<u8>>>) -> Result<()>;
     /// Applies all of `puts` and `deletes`; no key is in both.
     fn write(&mut self, puts: Vec<Entry>, deletes: Vec<Vec<u8>>) -> Result<()>;

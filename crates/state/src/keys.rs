@@ -159,8 +159,9 @@ impl KeySet {
                 self.lookup_ints::<CREATE, true, R>(hashes, values, *nulls, rows, slots);
             }
             BatchKeys::Bytes(array) => {
+                let nulls = array.nulls();
                 with_byte_source!(array, source => {
-                    self.lookup_bytes::<CREATE, _, R>(hashes, source, array.logical_nulls().as_ref(), rows, slots);
+                    self.lookup_bytes::<CREATE, _, R>(hashes, source, nulls, rows, slots);
                 });
             }
             BatchKeys::Rows(encoded) => {

@@ -33,10 +33,15 @@ async fn no_flip_of_state_goes_unnoticed() {
     storage.commit(&manifest).await.unwrap();
     let StateLocation::Object { path } = &stored.location else { panic!("not an object") };
     let path = storage.opened().path(path).unwrap();
+    for index in 0..state.len() {
+        let mut bad = state.to_vec();
+        bad[index] ^= 1 << (index % 8);
+        assert!(crate::storage::state_problem(&stored, &bad).is_some(), "flip in byte {index}");
+    }
     let put = async |bytes: Vec<u8>| {
         storage.opened().store.put(&path, bytes.into()).await.unwrap();
     };
-    for index in (0..state.len()).step_by(13) {
+    for index in (0..state.len()).step_by(997) {
         let mut bad = state.to_vec();
         bad[index] ^= 0x10;
         put(bad).await;

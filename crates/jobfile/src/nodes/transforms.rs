@@ -274,20 +274,7 @@ fn join_def(fields: &Fields<'_>) -> Option<JoinDef> {
     ];
     let join_type = fields.choice("join", &kinds).map_or(JoinType::Inner, |j| j.value);
     let right_prefix = fields.text("rightPrefix").map_or_else(|| "r_".to_owned(), |p| p.value);
-    let time = fields.get("time");
-    let (left_time, right_time) = match time.map(|(key, node)| (key, node, &node.kind)) {
-        Some((key, node, Kind::Mapping(_))) => {
-            let times = Fields::of(node, key.span.clone(), "`time`", fields.report())?;
-            let found = (times.text("left"), times.text("right"));
-            times.finish();
-            found
-        }
-        Some((_, node, _)) => {
-            let both = fields.text_of(node, "time");
-            (both.clone(), both)
-        }
-        None => (None, None),
-    };
+    let (left_time, right_time) = (fields.text("leftTime"), fields.text("rightTime"));
     let (left, right) = on?;
     if left.len() != right.len() {
         let message = format!("`on` has {} left and {} right columns", left.len(), right.len());

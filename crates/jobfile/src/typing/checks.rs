@@ -131,9 +131,9 @@ impl Typing<'_> {
         let message = format!("the event time column of `{name}` is not known");
         let help = if input.schema.index_of(WINDOW_END).is_ok() {
             "rows of a closed window have the time `window_end` less 1 ms: add `\"window_end - \
-             INTERVAL '1' MILLISECOND AS window_time\"` in a `project`, then write `time: window_time`"
+             INTERVAL '1' MILLISECOND AS window_time\"` in a `project`, then write `time: window_time` (in a join `leftTime` or `rightTime`)"
         } else {
-            "keep the watermark's column in every `select` on the way, or name the column with `time:`"
+            "keep the watermark's column in every `select` on the way, or name the column with `time` (in a join `leftTime` or `rightTime`)"
         };
         self.report.add_help("E0305", at, message, help);
         None

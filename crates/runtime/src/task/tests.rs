@@ -53,19 +53,17 @@ async fn restores_at_another_parallelism_without_loss_or_repetition() {
     let tasks = cluster.deploy(1, 2, 2, None);
     let mut written = cluster.world.rows_written.subscribe();
     written.wait_for(|rows| *rows > 2_000).await.unwrap();
-    let answers = cluster.checkpoint(1, &tasks).await;
-    let (restore, splits, first) = completed(answers);
+    let (unassigned, answers) = cluster.checkpoint(1, &tasks).await;
+    let (restore, assigned, first) = completed(answers);
     assert!(restore.operators.contains_key("first"));
-    assert_eq!(splits.len(), 2);
+    assert_eq!(unassigned.len() + assigned.len(), 4);
     // More is written after the checkpoint, and lost with the attempt.
-    cluster.world.limit.send_replace(5_000);
     let before = *written.borrow_and_update();
+    cluster.world.limit.send_replace(5_000);
     written.wait_for(|rows| *rows > before).await.unwrap();
     cancel(tasks).await;
 
-    // Two splits never left the enumerator; the others come back with their positions.
-    cluster.manager.splits.lock().unwrap().extend(splits);
-    assert_eq!(cluster.manager.splits.lock().unwrap().len(), 4);
+    cluster.restore_enumerator(unassigned, assigned);
     cluster.world.limit.send_replace(harness::SPLIT_ROWS);
     let snapshots = finish(cluster.deploy(2, 1, 3, Some(&restore))).await;
     let second = snapshots.iter().flat_map(|s| keys_of(&s.committables));
@@ -80,19 +78,19 @@ async fn committables_ride_along_until_a_checkpoint_is_complete() {
     cluster.world.limit.send_replace(1_000);
     let tasks = cluster.deploy(1, 2, 1, None);
     written.wait_for(|rows| *rows == 2_000).await.unwrap();
-    let (_, _, first) = completed(cluster.checkpoint(1, &tasks).await);
+    let (_, _, first) = completed(cluster.checkpoint(1, &tasks).await.1);
     assert_eq!(first.len(), 2_000);
     // Nobody says that the first is complete: the second carries its rows again.
     cluster.world.limit.send_replace(2_000);
     written.wait_for(|rows| *rows == 4_000).await.unwrap();
-    let (_, _, second) = completed(cluster.checkpoint(2, &tasks).await);
+    let (_, _, second) = completed(cluster.checkpoint(2, &tasks).await.1);
     assert_eq!(second.len(), 4_000);
     for task in &tasks {
         task.commands.send(TaskCommand::CheckpointComplete(CheckpointId(2))).await.unwrap();
     }
     cluster.world.limit.send_replace(3_000);
     written.wait_for(|rows| *rows == 6_000).await.unwrap();
-    let (_, _, third) = completed(cluster.checkpoint(3, &tasks).await);
+    let (_, _, third) = completed(cluster.checkpoint(3, &tasks).await.1);
     assert_eq!(third.len(), 2_000);
     cancel(tasks).await;
 }
@@ -105,12 +103,12 @@ async fn a_failed_upload_declines_the_checkpoint_and_nothing_else() {
     let tasks = cluster.deploy(1, 2, 1, None);
     written.wait_for(|rows| *rows == 18_000).await.unwrap();
     cluster.store.fail.store(true, SeqCst);
-    let answers = cluster.checkpoint(1, &tasks).await;
+    let (_, answers) = cluster.checkpoint(1, &tasks).await;
     let declined: Vec<_> = answers.iter().filter_map(|a| a.2.as_ref().err()).collect();
     assert_eq!(declined.len(), 1);
     assert_eq!(declined[0].message(), "store the state of `first`: the store is full");
     cluster.store.fail.store(false, SeqCst);
-    let (_, _, keys) = completed(cluster.checkpoint(2, &tasks).await);
+    let (_, _, keys) = completed(cluster.checkpoint(2, &tasks).await.1);
     assert_eq!(keys.len(), 18_000);
     cancel(tasks).await;
 }
@@ -123,7 +121,7 @@ async fn a_checkpoint_waits_for_splits_that_are_on_their_way() {
     let tasks = cluster.deploy(1, 1, 1, None);
     cluster.manager.asked.subscribe().wait_for(|n| *n == 1).await.unwrap();
     let manager = Arc::clone(&cluster.manager);
-    let (answers, ()) = futures::join!(cluster.checkpoint(1, &tasks), async {
+    let ((_, answers), ()) = futures::join!(cluster.checkpoint(1, &tasks), async {
         // Every task has taken its trigger by the time its queue is empty again.
         for task in &tasks {
             while task.commands.capacity() < task.commands.max_capacity() {
@@ -141,7 +139,7 @@ async fn a_checkpoint_waits_for_splits_that_are_on_their_way() {
 async fn a_task_that_waits_for_room_is_canceled() {
     let cluster = Cluster::new(1 << 40);
     cluster.world.sink_stuck.store(true, SeqCst);
-    let tasks = cluster.deploy(1, 2, 1, None);
+    let tasks = cluster.deploy(1, 1, 1, None);
     cluster.world.writes_begun.subscribe().wait_for(|n| *n == 1).await.unwrap();
     cancel(tasks).await;
     assert_eq!(*cluster.world.sink_aborts.borrow(), 1);

@@ -47,6 +47,8 @@ impl Cluster {
         let registration = job_manager.registration().await;
         assert_eq!(registration.task_manager, task_manager.id.0);
         assert_eq!((registration.slots, &registration.rpc_addr), (2, &task_manager.rpc_addr));
+        // From its first heartbeat on it is known to know the epoch.
+        job_manager.heartbeat(|h| h.leader_epoch == EPOCH).await;
         let addr = format!("http://{}", task_manager.rpc_addr);
         let client = TaskManagerServiceClient::connect(addr).await.unwrap();
         Self { job_manager, task_manager, client, dropped }
@@ -272,6 +274,8 @@ async fn a_forgotten_task_manager_drops_its_tasks_and_registers_anew() {
     cluster.job_manager.script.epoch.store(EPOCH + 1, Ordering::SeqCst);
     cluster.job_manager.registration().await;
     cluster.dropped.try_recv().expect("the task ended before the new registration");
+    // Once it has read the answer, which its heartbeats show, the old leader is refused.
+    cluster.job_manager.heartbeat(|h| h.leader_epoch == EPOCH + 1).await;
     let refused = cluster.submit(EPOCH, &deployment(attempt(0, 3), "endless")).await;
     assert_eq!(refused, Err(Code::FailedPrecondition));
 }

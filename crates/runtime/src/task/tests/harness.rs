@@ -2,7 +2,7 @@
 //! real deduplicate operator and a fake sink, with an in-memory store and job manager.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
@@ -111,10 +111,24 @@ pub type Answer = (ExecutionAttemptId, CheckpointId, std::result::Result<Subtask
 /// Hands out splits and collects acknowledgements.
 pub struct JobManager {
     pub splits: Mutex<VecDeque<Split>>,
+    /// The last checkpoint triggered: a reader that has not passed it gets no split.
+    triggered: AtomicU64,
     /// One permit per answer to a request for splits.
     pub answers: Semaphore,
     pub asked: watch::Sender<u32>,
     acks: mpsc::UnboundedSender<Answer>,
+}
+
+impl JobManager {
+    fn decide(&self, last_checkpoint: CheckpointId) -> SplitResponse {
+        let mut splits = self.splits.lock().unwrap();
+        if last_checkpoint.0 < self.triggered.load(SeqCst) {
+            return SplitResponse { retry_after_ms: 1, ..SplitResponse::default() };
+        }
+        let split = splits.pop_front();
+        let no_more = split.is_none();
+        SplitResponse { splits: split.into_iter().collect(), no_more, retry_after_ms: 0 }
+    }
 }
 
 #[async_trait]
@@ -122,13 +136,13 @@ impl TaskControl for JobManager {
     async fn request_splits(
         &self,
         _: ExecutionAttemptId,
-        _: CheckpointId,
+        last_checkpoint: CheckpointId,
     ) -> Result<SplitResponse> {
+        let answer = self.decide(last_checkpoint);
         self.asked.send_modify(|n| *n += 1);
+        // The answer is on its way: the enumerator no longer has the split.
         self.answers.acquire().await.unwrap().forget();
-        let split = self.splits.lock().unwrap().pop_front();
-        let no_more = split.is_none();
-        Ok(SplitResponse { splits: split.into_iter().collect(), no_more, retry_after_ms: 0 })
+        Ok(answer)
     }
     async fn acknowledge(
         &self,
@@ -331,6 +345,7 @@ impl Cluster {
             store: Arc::default(),
             manager: Arc::new(JobManager {
                 splits: Mutex::new((0..4).map(|n| split(n, 0)).collect()),
+                triggered: AtomicU64::new(0),
                 answers: Semaphore::new(1000),
                 asked: watch::Sender::new(0),
                 acks,
@@ -389,8 +404,27 @@ impl Cluster {
         RunningTask { id, commands, cancel, metrics, ended }
     }
 
-    /// Triggers a checkpoint at the sources and waits for an answer of every task.
-    pub async fn checkpoint(&mut self, id: u64, tasks: &[RunningTask]) -> Vec<Answer> {
+    /// Splits that no reader has, as of the trigger of a checkpoint.
+    fn snapshot_enumerator(&self, id: u64) -> Vec<Split> {
+        let splits = self.manager.splits.lock().unwrap();
+        self.manager.triggered.store(id, SeqCst);
+        splits.iter().cloned().collect()
+    }
+
+    /// A job restored from a checkpoint: every split goes back to the enumerator.
+    pub fn restore_enumerator(&self, unassigned: Vec<Split>, assigned: Vec<Split>) {
+        let all = unassigned.into_iter().chain(assigned).collect();
+        *self.manager.splits.lock().unwrap() = all;
+    }
+
+    /// Triggers a checkpoint at the sources and waits for an answer of every task; gives
+    /// the splits that no reader has, too.
+    pub async fn checkpoint(
+        &mut self,
+        id: u64,
+        tasks: &[RunningTask],
+    ) -> (Vec<Split>, Vec<Answer>) {
+        let unassigned = self.snapshot_enumerator(id);
         let barrier = CheckpointBarrier { id: CheckpointId(id), triggered_at_ms: 0 };
         for task in tasks {
             task.commands.send(TaskCommand::TriggerCheckpoint(barrier)).await.unwrap();
@@ -401,7 +435,7 @@ impl Cluster {
             assert_eq!(answer.1, CheckpointId(id));
             answers.push(answer);
         }
-        answers
+        (unassigned, answers)
     }
 }
 
