@@ -22,7 +22,7 @@ import time
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-STREAMCTL = os.path.join(ROOT, "target/release/streamctl")
+STREAMCTL = os.environ.get("WEIR_STREAMCTL", os.path.join(ROOT, "target/release/streamctl"))
 RUNS = int(os.environ.get("RUNS", "3"))
 OUT = os.path.join(ROOT, "target/bench")
 

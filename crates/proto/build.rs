@@ -5,8 +5,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed={root}");
     let files = ["common", "jobmanager", "taskmanager"].map(|f| format!("weir/v1/{f}.proto"));
     let descriptors = protox::compile(files, [root])?;
-    tonic_prost_build::configure()
-        .bytes(".weir.v1")
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().bytes(".weir.v1").compile_fds(descriptors)?;
     Ok(())
 }

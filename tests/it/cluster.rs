@@ -49,7 +49,13 @@ pub struct Process {
 
 impl Process {
     /// Starts `streamctl args` and reads `lines` announcement lines from its stdout.
-    pub fn start(name: &str, args: &[&str], env: &[(String, String)], lines: usize, logs: &Path) -> Self {
+    pub fn start(
+        name: &str,
+        args: &[&str],
+        env: &[(String, String)],
+        lines: usize,
+        logs: &Path,
+    ) -> Self {
         let log = logs.join(format!("{name}.log"));
         let stderr = std::fs::File::create(&log).unwrap();
         let mut child = Command::new(streamctl())
@@ -128,13 +134,26 @@ pub struct Cluster {
 
 impl Cluster {
     /// `storage`: where checkpoints go; `None`: a folder of this cluster.
-    pub fn start(task_managers: usize, slots: u32, storage: Option<&str>, env: &[(String, String)]) -> Self {
+    pub fn start(
+        task_managers: usize,
+        slots: u32,
+        storage: Option<&str>,
+        env: &[(String, String)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().join("checkpoints").display().to_string();
         let storage = storage.unwrap_or(&own);
         let job_manager = Process::start(
             "jobmanager",
-            &["jobmanager", "--http-addr", "127.0.0.1:0", "--rpc-addr", "127.0.0.1:0", "--storage", storage],
+            &[
+                "jobmanager",
+                "--http-addr",
+                "127.0.0.1:0",
+                "--rpc-addr",
+                "127.0.0.1:0",
+                "--storage",
+                storage,
+            ],
             env,
             2,
             folder.path(),
@@ -210,7 +229,12 @@ impl Cluster {
     }
 
     /// Polls the job until `condition` holds. The bound only ends a hang; it proves nothing.
-    pub fn wait_until(&self, id: &str, what: &str, mut condition: impl FnMut(&Value) -> bool) -> Value {
+    pub fn wait_until(
+        &self,
+        id: &str,
+        what: &str,
+        mut condition: impl FnMut(&Value) -> bool,
+    ) -> Value {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let job = self.job(id);

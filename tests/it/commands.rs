@@ -54,7 +54,8 @@ fn without_a_job_manager_the_error_says_how_to_reach_one() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let (code, _, err) = run(&["get", "jobs", "--server", &format!("http://127.0.0.1:{port}")], &[]);
+    let (code, _, err) =
+        run(&["get", "jobs", "--server", &format!("http://127.0.0.1:{port}")], &[]);
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("--server") && err.contains("cannot reach"), "{err}");
 }

@@ -9,7 +9,9 @@ fn job_with(parallelism: u32, backend: &str) -> String {
     let text = text.replacen("parallelism: 2", &format!("parallelism: {parallelism}"), 1);
     text.replacen(
         "  checkpoint: { interval: 1s }",
-        &format!("  checkpoint: {{ interval: 200ms }}\n  state: {{ backend: {backend}, memory: 4MiB }}"),
+        &format!(
+            "  checkpoint: {{ interval: 200ms }}\n  state: {{ backend: {backend}, memory: 4MiB }}"
+        ),
         1,
     )
 }
@@ -20,7 +22,8 @@ fn run_gives_every_row_that_duckdb_gives() {
     let out = folder.path().join("out");
     let env = [("WEIR_FLIGHTS_OUT", out.display().to_string())];
     let storage = folder.path().join("checkpoints").display().to_string();
-    let args = ["run", "examples/flights/job.yaml", "--storage", &storage, "--http-addr", "127.0.0.1:0"];
+    let args =
+        ["run", "examples/flights/job.yaml", "--storage", &storage, "--http-addr", "127.0.0.1:0"];
     let (code, _, err) = run(&args, &env);
     assert_eq!(code, 0, "{err}");
     assert!(err.contains("FINISHED"), "no outcome in the progress output: {err}");

@@ -152,7 +152,9 @@ fn a_checkpoint_restores_at_other_parallelism_and_backend() {
     let events = 150_000;
     let expected = reference(folder.path(), events);
     for (index, (first, then, backend)) in
-        [(1, 2, "heap"), (2, 3, "rocksdb"), (3, 1, "heap"), (2, 2, "rocksdb")].into_iter().enumerate()
+        [(1, 2, "heap"), (2, 3, "rocksdb"), (3, 1, "heap"), (2, 2, "rocksdb")]
+            .into_iter()
+            .enumerate()
     {
         let out = folder.path().join(format!("out-{index}"));
         let cluster = Cluster::start(3, 1, None, &[]);

@@ -10,8 +10,18 @@ fn root() -> PathBuf {
 /// Which of our crates each crate may depend on. `docs/architecture.md` says why.
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     let cli: &[&str] = &[
-        "model", "proto", "storage", "checkpoint", "state", "rocks", "runtime", "connectors",
-        "sql", "jobfile", "jobmanager", "taskmanager",
+        "model",
+        "proto",
+        "storage",
+        "checkpoint",
+        "state",
+        "rocks",
+        "runtime",
+        "connectors",
+        "sql",
+        "jobfile",
+        "jobmanager",
+        "taskmanager",
     ];
     BTreeMap::from([
         ("model", &[] as &[&str]),
@@ -117,8 +127,15 @@ fn only_one_arrow_and_one_object_store_are_in_the_tree() {
 fn generated_code_is_named_only_at_the_edges() {
     // Servers, clients and the frames of the data plane.
     let allowed = [
-        "rpc.rs", "data_server.rs", "exchange.rs", "heartbeat.rs", "wire.rs", "credits.rs",
-        "job_manager.rs", "task_executor.rs", "lib.rs",
+        "rpc.rs",
+        "data_server.rs",
+        "exchange.rs",
+        "heartbeat.rs",
+        "wire.rs",
+        "credits.rs",
+        "job_manager.rs",
+        "task_executor.rs",
+        "lib.rs",
     ];
     let mut wrong = Vec::new();
     for crate_name in ["jobmanager", "taskmanager"] {

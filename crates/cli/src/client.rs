@@ -50,7 +50,8 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
-        let answer = request.timeout(self.timeout).send().await.map_err(|e| self.unreachable(&e))?;
+        let answer =
+            request.timeout(self.timeout).send().await.map_err(|e| self.unreachable(&e))?;
         let status = answer.status();
         let text = answer.text().await.map_err(|e| self.unreachable(&e))?;
         let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
@@ -91,8 +92,13 @@ impl Client {
         while let Some(next) = cause.source() {
             cause = next;
         }
-        Failure::new(Exit::Failed, format!("cannot reach the job manager at {}: {cause}", self.server))
-            .help("is `streamctl jobmanager` running? name its address with --server URL or WEIR_SERVER")
+        Failure::new(
+            Exit::Failed,
+            format!("cannot reach the job manager at {}: {cause}", self.server),
+        )
+        .help(
+            "is `streamctl jobmanager` running? name its address with --server URL or WEIR_SERVER",
+        )
     }
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
-use crate::arguments::{Arguments, CheckpointCommand, Command, DescribeCommand, GetWhat, LocalCommand, ServerArguments};
+use crate::arguments::{
+    Arguments, CheckpointCommand, Command, DescribeCommand, GetWhat, LocalCommand, ServerArguments,
+};
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
@@ -75,7 +77,11 @@ fn start_logging(filter: Option<String>, is_role: bool) -> Result<(), Failure> {
 }
 
 /// The job manager a command talks to.
-fn client(arguments: &ServerArguments, settings: &Settings, wait: Duration) -> Result<Client, Failure> {
+fn client(
+    arguments: &ServerArguments,
+    settings: &Settings,
+    wait: Duration,
+) -> Result<Client, Failure> {
     let timeout = settings.timeout(arguments.timeout.as_deref(), wait)?;
     Client::new(settings.server(arguments.server.as_deref()), timeout)
 }

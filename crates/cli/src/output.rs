@@ -122,7 +122,10 @@ fn scalar(value: &Value) -> String {
     let plain = !text.is_empty()
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
-        && !matches!(text.to_ascii_lowercase().as_str(), "true" | "false" | "null" | "yes" | "no" | "on" | "off");
+        && !matches!(
+            text.to_ascii_lowercase().as_str(),
+            "true" | "false" | "null" | "yes" | "no" | "on" | "off"
+        );
     // A JSON string is a YAML double-quoted scalar.
     if plain { text.clone() } else { value.to_string() }
 }

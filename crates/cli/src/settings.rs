@@ -62,7 +62,12 @@ impl Settings {
     }
 
     /// A socket address; host names are looked up.
-    pub fn address(&self, key: &str, flag: Option<&str>, default: &str) -> Result<SocketAddr, Failure> {
+    pub fn address(
+        &self,
+        key: &str,
+        flag: Option<&str>,
+        default: &str,
+    ) -> Result<SocketAddr, Failure> {
         let text = self.text(key, flag).unwrap_or_else(|| default.to_owned());
         let wrong = |why: String| {
             Failure::new(Exit::Usage, format!("--{key} `{text}` is not an address: {why}"))
@@ -100,7 +105,10 @@ impl Settings {
     }
 
     pub fn state_dir(&self, flag: Option<&Path>) -> PathBuf {
-        match flag.map(Path::to_path_buf).or_else(|| self.values.get("state-dir").map(PathBuf::from)) {
+        match flag
+            .map(Path::to_path_buf)
+            .or_else(|| self.values.get("state-dir").map(PathBuf::from))
+        {
             Some(folder) => folder,
             None => std::env::temp_dir().join(format!("weir-state-{}", std::process::id())),
         }

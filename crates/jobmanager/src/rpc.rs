@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 
 use crate::dispatcher::Dispatcher;
 use crate::gateway::{GatewayError, GatewayResult, TaskManagerGateway};
-use crate::job_master::{JobHandle, JobMessage};
+use crate::job_master::{JobHandle, JobMessage, TaskReport};
 use crate::slot_pool::TaskManagerInfo;
 use crate::source_coordinator::SplitsAnswer;
 
@@ -172,9 +172,10 @@ impl JobManagerService for JobManagerRpc {
             })?;
         let last = decoded(&request.final_snapshot, "the final snapshot")
             .map_err(|e| error_to_status(&e))?;
+        let metrics = decoded(&request.metrics, "the metrics").map_err(|e| error_to_status(&e))?;
         let error = request.failure.map(|f| failure_from_wire(Some(f)));
-        let message =
-            |reply| JobMessage::TaskState { task_manager, attempt, state, error, last, reply };
+        let report = TaskReport { state, error, last, metrics };
+        let message = |reply| JobMessage::TaskState { task_manager, attempt, report, reply };
         answer(job.ask(message).await.and_then(|r| r).map(|()| v1::Ack {}))
     }
 

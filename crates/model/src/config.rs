@@ -34,7 +34,10 @@ impl Default for CheckpointConfig {
 pub enum RestartStrategy {
     /// Any failure fails the job.
     None,
-    FixedDelay { attempts: u32, delay_ms: i64 },
+    FixedDelay {
+        attempts: u32,
+        delay_ms: i64,
+    },
     /// The delay doubles (by `multiplier`) up to `max_ms`, and starts anew after
     /// `reset_after_ms` without a failure. Never gives up unless `attempts` is set.
     Exponential {
@@ -45,7 +48,11 @@ pub enum RestartStrategy {
         attempts: Option<u32>,
     },
     /// Gives up at more than `max_failures` within `interval_ms`.
-    FailureRate { max_failures: u32, interval_ms: i64, delay_ms: i64 },
+    FailureRate {
+        max_failures: u32,
+        interval_ms: i64,
+        delay_ms: i64,
+    },
 }
 
 impl Default for RestartStrategy {

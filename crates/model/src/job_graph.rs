@@ -145,7 +145,9 @@ impl JobGraph {
         };
         let is_source = matches!(first.spec, OperatorSpec::Source { .. });
         if is_source == self.edges.iter().any(|e| e.to == vertex.id) {
-            return Err(Error::internal(format!("vertex `{name}` must have inputs or be a source")));
+            return Err(Error::internal(format!(
+                "vertex `{name}` must have inputs or be a source"
+            )));
         }
         if self.vertices[..index].iter().any(|v| v.id == vertex.id) {
             return Err(Error::internal(format!("two vertices have the id {}", vertex.id)));
@@ -228,7 +230,8 @@ pub mod bytes_as_base64 {
     pub fn encode(bytes: &[u8]) -> String {
         let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
         for chunk in bytes.chunks(3) {
-            let word = chunk.iter().fold(0_u32, |w, b| (w << 8) | u32::from(*b)) << (8 * (3 - chunk.len()));
+            let word = chunk.iter().fold(0_u32, |w, b| (w << 8) | u32::from(*b))
+                << (8 * (3 - chunk.len()));
             for position in 0..4 {
                 if position <= chunk.len() {
                     text.push(ALPHABET[(word >> (18 - 6 * position)) as usize & 63] as char);

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    DataType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,10 @@ fn fold(a: u64, b: u64) -> u64 {
 /// Hash of one 64-bit value, combined with what was hashed before.
 #[inline]
 pub fn hash_u64(previous: u64, value: u64) -> u64 {
-    fold(previous ^ 0x2d35_8dcc_aa6c_78a5, fold(value ^ 0x8bb8_4b93_962e_acc9, 0x4b33_a62e_d433_d4a3) ^ value)
+    fold(
+        previous ^ 0x2d35_8dcc_aa6c_78a5,
+        fold(value ^ 0x8bb8_4b93_962e_acc9, 0x4b33_a62e_d433_d4a3) ^ value,
+    )
 }
 
 /// Hash of a byte string, combined with what was hashed before.
@@ -151,7 +154,9 @@ fn hash_array(array: &ArrayRef, hashes: &mut [u64]) -> Result<()> {
         DataType::Float32 => {
             hash_primitive!(array, Float32Type, hashes, |v: f32| (f64::from(v) + 0.0).to_bits())
         }
-        DataType::Float64 => hash_primitive!(array, Float64Type, hashes, |v: f64| (v + 0.0).to_bits()),
+        DataType::Float64 => {
+            hash_primitive!(array, Float64Type, hashes, |v: f64| (v + 0.0).to_bits())
+        }
         DataType::Date32 => hash_primitive!(array, Date32Type, hashes, |v| i64::from(v) as u64),
         DataType::Date64 => hash_primitive!(array, Date64Type, hashes, |v: i64| v as u64),
         DataType::Timestamp(TimeUnit::Second, _) => {
@@ -167,7 +172,10 @@ fn hash_array(array: &ArrayRef, hashes: &mut [u64]) -> Result<()> {
             hash_primitive!(array, TimestampNanosecondType, hashes, |v: i64| v as u64)
         }
         DataType::Decimal128(_, _) => {
-            hash_primitive!(array, Decimal128Type, hashes, |v: i128| hash_u64(v as u64, (v >> 64) as u64))
+            hash_primitive!(array, Decimal128Type, hashes, |v: i128| hash_u64(
+                v as u64,
+                (v >> 64) as u64
+            ))
         }
         DataType::Boolean => {
             let array = array.as_boolean();
@@ -194,10 +202,27 @@ pub fn can_be_key(data_type: &DataType) -> bool {
     use DataType as D;
     matches!(
         data_type,
-        D::Int8 | D::Int16 | D::Int32 | D::Int64 | D::UInt8 | D::UInt16 | D::UInt32 | D::UInt64
-            | D::Float32 | D::Float64 | D::Date32 | D::Date64 | D::Timestamp(_, _)
-            | D::Decimal128(_, _) | D::Boolean | D::Utf8 | D::LargeUtf8 | D::Utf8View | D::Binary
-            | D::LargeBinary | D::BinaryView
+        D::Int8
+            | D::Int16
+            | D::Int32
+            | D::Int64
+            | D::UInt8
+            | D::UInt16
+            | D::UInt32
+            | D::UInt64
+            | D::Float32
+            | D::Float64
+            | D::Date32
+            | D::Date64
+            | D::Timestamp(_, _)
+            | D::Decimal128(_, _)
+            | D::Boolean
+            | D::Utf8
+            | D::LargeUtf8
+            | D::Utf8View
+            | D::Binary
+            | D::LargeBinary
+            | D::BinaryView
     )
 }
 

@@ -10,14 +10,25 @@ use crate::connector::{SinkSpec, SourceSpec};
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum OperatorSpec {
     /// Head of a vertex without inputs. Side output 0: dead letters, when `dead_letter`.
-    Source { source: SourceSpec, dead_letter: bool },
+    Source {
+        source: SourceSpec,
+        dead_letter: bool,
+    },
     /// Keeps rows for which the SQL predicate is true. On a changelog an update pair may
     /// be half kept, as in Flink; kinds are kept as they are.
-    Filter { predicate: String },
+    Filter {
+        predicate: String,
+    },
     /// Computes each output column; the row kind column, if any, is kept last.
-    Project { columns: Vec<NamedExpression> },
+    Project {
+        columns: Vec<NamedExpression>,
+    },
     /// Bounded out-of-orderness watermarks on `column` (time stamp, or epoch ms as BIGINT).
-    Watermark { column: String, delay_ms: i64, idle_timeout_ms: Option<i64> },
+    Watermark {
+        column: String,
+        delay_ms: i64,
+        idle_timeout_ms: Option<i64>,
+    },
     /// Several inputs, one schema: passes rows on.
     Union,
     WindowAggregate(WindowAggregate),
@@ -27,7 +38,9 @@ pub enum OperatorSpec {
     Deduplicate(Deduplicate),
     TopN(TopN),
     /// Tail of a vertex without outputs.
-    Sink { sink: SinkSpec },
+    Sink {
+        sink: SinkSpec,
+    },
 }
 
 impl OperatorSpec {
@@ -74,10 +87,19 @@ pub struct NamedExpression {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Window {
-    Tumbling { size_ms: i64, offset_ms: i64 },
-    Hopping { size_ms: i64, slide_ms: i64, offset_ms: i64 },
+    Tumbling {
+        size_ms: i64,
+        offset_ms: i64,
+    },
+    Hopping {
+        size_ms: i64,
+        slide_ms: i64,
+        offset_ms: i64,
+    },
     /// Rows at most `gap_ms` apart (inclusive, as in Flink) share a session.
-    Session { gap_ms: i64 },
+    Session {
+        gap_ms: i64,
+    },
 }
 
 /// One aggregate of a node.

@@ -67,8 +67,7 @@ pub fn json_to_wire<T: Serialize>(value: &T) -> Result<Bytes> {
 }
 
 pub fn json_from_wire<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T> {
-    serde_json::from_slice(bytes)
-        .map_err(|e| Error::user(format!("{what} is not valid: {e}")))
+    serde_json::from_slice(bytes).map_err(|e| Error::user(format!("{what} is not valid: {e}")))
 }
 
 /// The gRPC status that carries an error's kind across the wire.

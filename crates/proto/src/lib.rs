@@ -15,4 +15,7 @@ pub mod v1 {
 
 mod convert;
 
-pub use convert::{attempt_from_wire, attempt_to_wire, failure_from_wire, failure_to_wire, json_from_wire, json_to_wire, status_to_error, error_to_status};
+pub use convert::{
+    attempt_from_wire, attempt_to_wire, error_to_status, failure_from_wire, failure_to_wire,
+    json_from_wire, json_to_wire, status_to_error,
+};

@@ -22,6 +22,8 @@ pub struct SharedMetrics {
     idle_us: AtomicU64,
     pub(crate) state_bytes: AtomicU64,
     pub(crate) queued_bytes: AtomicU64,
+    /// p50, p99, max in microseconds; all 0: not measured.
+    latency_us: [AtomicU64; 3],
 }
 
 impl Default for SharedMetrics {
@@ -41,6 +43,7 @@ impl Default for SharedMetrics {
             idle_us: zero(),
             state_bytes: zero(),
             queued_bytes: zero(),
+            latency_us: [zero(), zero(), zero()],
         }
     }
 }
@@ -49,6 +52,7 @@ impl SharedMetrics {
     /// The figures as they are now. Counters are read one by one, not as of one moment.
     pub fn snapshot(&self) -> TaskMetrics {
         let watermark = self.watermark.load(Relaxed);
+        let latency = [0, 1, 2].map(|i: usize| self.latency_us[i].load(Relaxed));
         TaskMetrics {
             records_in: self.records_in.load(Relaxed),
             records_out: self.records_out.load(Relaxed),
@@ -63,7 +67,7 @@ impl SharedMetrics {
             idle_ms: self.idle_us.load(Relaxed) / 1000,
             state_bytes: self.state_bytes.load(Relaxed),
             queued_bytes: self.queued_bytes.load(Relaxed),
-            latency_us: None,
+            latency_us: Some(latency).filter(|l| *l != [0; 3]),
         }
     }
 
@@ -81,6 +85,12 @@ impl SharedMetrics {
     }
     pub(crate) fn idle_us(&self) -> u64 {
         self.idle_us.load(Relaxed)
+    }
+    /// As the sink measured it over the whole attempt.
+    pub(crate) fn set_latency_us(&self, latency: [u64; 3]) {
+        for (slot, us) in self.latency_us.iter().zip(latency) {
+            slot.store(us, Relaxed);
+        }
     }
     pub(crate) fn set_busy_us(&self, us: u64) {
         self.busy_us.store(us, Relaxed);

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use model::{Clock, Result, StreamElement, Watermark};
 use model::expression::Expressions;
 use model::key_group::KeyGroupRange;
+use model::{Clock, Result, StreamElement, Watermark};
 use state::StateStore;
 
 /// One running operator.

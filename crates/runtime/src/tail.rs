@@ -103,6 +103,11 @@ impl Tail {
         self.pending_since_us.is_some_and(|since| since < us)
     }
 
+    /// What the sink measured, if it does.
+    pub fn latency_us(&self) -> Option<[u64; 3]> {
+        self.sink.as_ref().and_then(|sink| sink.writer.latency_us())
+    }
+
     /// Whether rows or watermarks wait for a flush.
     pub fn has_pending(&self) -> bool {
         self.partitions.iter().any(ResultPartition::has_pending)

@@ -334,7 +334,10 @@ impl TaskLoop {
 
     fn update_metrics(&mut self, now_us: i64) {
         self.turns = 0;
-        let Parts { head, chain, metrics, .. } = &self.parts;
+        let Parts { head, chain, tail, metrics, .. } = &self.parts;
+        if let Some(latency) = tail.latency_us() {
+            metrics.set_latency_us(latency);
+        }
         match head {
             Head::Source(source) => {
                 let (skipped, dead_lettered) = source.bad_records();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::deployment::SubtaskSnapshot;
 use model::execution_state::ExecutionState;
+use model::metrics::TaskMetrics;
 use model::{CheckpointId, Error, ErrorKind, ExecutionAttemptId, Result, TaskManagerId};
 use proto::v1;
 use proto::v1::job_manager_service_client::JobManagerServiceClient;
@@ -129,6 +130,7 @@ impl JobManagerClient {
             state,
             failure: report.failure,
             final_snapshot: report.final_snapshot,
+            metrics: report.metrics,
         };
         self.persist(session, |mut client| {
             let request = request.clone();
@@ -146,21 +148,29 @@ pub(crate) struct StateReport {
     failure: Option<v1::Failure>,
     /// JSON of the last [`SubtaskSnapshot`].
     final_snapshot: Bytes,
+    /// JSON of the last [`TaskMetrics`]; empty when there are none to tell.
+    metrics: Bytes,
 }
 
 impl StateReport {
     pub(crate) fn of(state: ExecutionState) -> Self {
-        Self { state, failure: None, final_snapshot: Bytes::new() }
+        Self { state, failure: None, final_snapshot: Bytes::new(), metrics: Bytes::new() }
     }
 
     pub(crate) fn failed(error: &Error) -> Self {
         let failure = Some(failure_to_wire(error));
-        Self { state: ExecutionState::Failed, failure, final_snapshot: Bytes::new() }
+        Self { failure, ..Self::of(ExecutionState::Failed) }
     }
 
     pub(crate) fn finished(snapshot: &SubtaskSnapshot) -> Result<Self> {
         let final_snapshot = json_to_wire(snapshot)?;
-        Ok(Self { state: ExecutionState::Finished, failure: None, final_snapshot })
+        Ok(Self { final_snapshot, ..Self::of(ExecutionState::Finished) })
+    }
+
+    /// With the task's last counters.
+    pub(crate) fn with_metrics(mut self, metrics: &TaskMetrics) -> Self {
+        self.metrics = json_to_wire(metrics).unwrap_or_default();
+        self
     }
 }
 

@@ -183,7 +183,11 @@ impl TaskExecutor {
             self.report(&supervision.session, attempt, report).await;
         }
         self.lock().slots.release(supervision.allocation, &attempt);
-        let last = self.last_report(attempt, ended, &supervision.cancel);
+        let mut last = self.last_report(attempt, ended, &supervision.cancel);
+        let metrics = self.lock().running.get(&attempt).map(|r| r.metrics.snapshot());
+        if let Some(metrics) = metrics {
+            last = last.with_metrics(&metrics);
+        }
         self.report(&supervision.session, attempt, last).await;
         self.lock().running.remove(&attempt);
         self.ended.notify_waiters();

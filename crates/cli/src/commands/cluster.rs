@@ -14,7 +14,10 @@ use crate::settings::Settings;
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8081";
 pub const DEFAULT_RPC: &str = "127.0.0.1:6123";
 
-pub async fn job_manager(arguments: JobManagerArguments, settings: &Settings) -> Result<Exit, Failure> {
+pub async fn job_manager(
+    arguments: JobManagerArguments,
+    settings: &Settings,
+) -> Result<Exit, Failure> {
     let options = JobManagerOptions {
         http_addr: settings.address("http-addr", arguments.http_addr.as_deref(), DEFAULT_HTTP)?,
         rpc_addr: settings.address("rpc-addr", arguments.rpc_addr.as_deref(), DEFAULT_RPC)?,
@@ -28,7 +31,10 @@ pub async fn job_manager(arguments: JobManagerArguments, settings: &Settings) ->
     Ok(Exit::Ok)
 }
 
-pub async fn task_manager(arguments: TaskManagerArguments, settings: &Settings) -> Result<Exit, Failure> {
+pub async fn task_manager(
+    arguments: TaskManagerArguments,
+    settings: &Settings,
+) -> Result<Exit, Failure> {
     let state_dir = settings.state_dir(arguments.state_dir.as_deref());
     let job_manager = settings.text("jobmanager", arguments.jobmanager.as_deref());
     let slots = settings.slots(arguments.slots, processors())?;

@@ -30,7 +30,9 @@ pub async fn submit(arguments: SubmitArguments, settings: &Settings) -> Result<E
     let submitted = client.submit(&text, arguments.from.as_deref()).await?;
     let id = submitted["id"].as_str().unwrap_or_default().to_owned();
     if !arguments.wait {
-        print(arguments.output, &submitted, |v| format!("job {} {}", plain(&v["name"]), plain(&v["id"])));
+        print(arguments.output, &submitted, |v| {
+            format!("job {} {}", plain(&v["name"]), plain(&v["id"]))
+        });
         return Ok(Exit::Ok);
     }
     eprintln!("job {} {id}", plain(&submitted["name"]));
@@ -75,7 +77,14 @@ pub async fn task_managers(arguments: ListArguments, settings: &Settings) -> Res
     print(arguments.output, &managers, |managers| {
         let rows = items(managers, "taskManagers")
             .iter()
-            .map(|t| vec![plain(&t["id"]), plain(&t["rpcAddr"]), plain(&t["slots"]), plain(&t["freeSlots"])])
+            .map(|t| {
+                vec![
+                    plain(&t["id"]),
+                    plain(&t["rpcAddr"]),
+                    plain(&t["slots"]),
+                    plain(&t["freeSlots"]),
+                ]
+            })
             .collect();
         table(&["id", "address", "slots", "free"], rows)
     });
@@ -183,7 +192,10 @@ pub async fn cancel(arguments: JobArguments, settings: &Settings) -> Result<Exit
     Ok(Exit::Ok)
 }
 
-pub async fn trigger_checkpoint(arguments: JobArguments, settings: &Settings) -> Result<Exit, Failure> {
+pub async fn trigger_checkpoint(
+    arguments: JobArguments,
+    settings: &Settings,
+) -> Result<Exit, Failure> {
     let client = client(&arguments.server, settings, CHECKPOINT)?;
     let answer = post(&client, &arguments.job, "checkpoints").await?;
     print(arguments.output, &answer, |c| {
@@ -202,7 +214,14 @@ pub async fn exceptions(arguments: JobArguments, settings: &Settings) -> Result<
     print(arguments.output, &list, |list| {
         let rows = items(list, "exceptions")
             .iter()
-            .map(|e| vec![time(&e["timestampMs"]), plain(&e["task"]), plain(&e["kind"]), plain(&e["message"])])
+            .map(|e| {
+                vec![
+                    time(&e["timestampMs"]),
+                    plain(&e["task"]),
+                    plain(&e["kind"]),
+                    plain(&e["message"]),
+                ]
+            })
             .collect();
         table(&["time", "task", "kind", "message"], rows)
     });

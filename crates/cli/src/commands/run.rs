@@ -37,7 +37,11 @@ pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, F
     let submitted = client.submit(&text, arguments.from.as_deref()).await?;
     let id = submitted["id"].as_str().unwrap_or_default().to_owned();
     let mut progress = Progress::new(arguments.quiet, started);
-    progress.say(&format!("{} is job {id}; see it at {}/api/v1/jobs/{id}", planned.graph.name, cluster.url()));
+    progress.say(&format!(
+        "{} is job {id}; see it at {}/api/v1/jobs/{id}",
+        planned.graph.name,
+        cluster.url()
+    ));
     let watched = tokio::select! { biased;
         () = interrupted() => None,
         details = watch(&client, &id, &mut progress) => Some(details?),

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringViewArray, StructArray, TimestampMillisecondArray};
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringViewArray, StructArray,
+    TimestampMillisecondArray,
+};
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, SchemaRef};
 use model::{Error, Result};
@@ -17,11 +20,18 @@ use super::{SCHEDULED, Table};
 
 const FIRST: [&str; 11] =
     ["Ann", "Bob", "Cid", "Dora", "Eve", "Finn", "Gus", "Hana", "Ivo", "Jan", "Kim"];
-const LAST: [&str; 9] =
-    ["Ash", "Birch", "Cedar", "Dale", "Elm", "Frost", "Grove", "Hill", "Ivy"];
+const LAST: [&str; 9] = ["Ash", "Birch", "Cedar", "Dale", "Elm", "Frost", "Grove", "Hill", "Ivy"];
 const CITY: [&str; 10] = [
-    "Phoenix", "Los Angeles", "San Francisco", "Boise", "Portland", "Bend", "Redmond", "Seattle",
-    "Kent", "Cheyenne",
+    "Phoenix",
+    "Los Angeles",
+    "San Francisco",
+    "Boise",
+    "Portland",
+    "Bend",
+    "Redmond",
+    "Seattle",
+    "Kent",
+    "Cheyenne",
 ];
 const STATE: [&str; 6] = ["AZ", "CA", "ID", "OR", "WA", "WY"];
 
@@ -64,7 +74,12 @@ impl Maker {
     }
 
     /// The rows of `table` in `rounds`, with the columns of `schema`.
-    pub(super) fn batch(&self, table: Table, schema: &SchemaRef, rounds: Rounds) -> Result<RecordBatch> {
+    pub(super) fn batch(
+        &self,
+        table: Table,
+        schema: &SchemaRef,
+        rounds: Rounds,
+    ) -> Result<RecordBatch> {
         let wants = |name: &str| schema.column_with_name(name).is_some();
         let columns = match table {
             Table::Bid => self.bids(rounds, wants),
@@ -91,7 +106,9 @@ impl Maker {
                     .iter()
                     .find(|(name, _)| name == field.name())
                     .map(|(_, array)| Arc::clone(array))
-                    .ok_or_else(|| Error::internal(format!("nexmark has no column `{}`", field.name())))
+                    .ok_or_else(|| {
+                        Error::internal(format!("nexmark has no column `{}`", field.name()))
+                    })
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(RecordBatch::try_new(Arc::clone(schema), arrays)?)
@@ -109,7 +126,11 @@ impl Maker {
         made.finish()
     }
 
-    fn auctions(&self, rounds: Rounds, wants: impl Fn(&str) -> bool) -> Vec<(&'static str, ArrayRef)> {
+    fn auctions(
+        &self,
+        rounds: Rounds,
+        wants: impl Fn(&str) -> bool,
+    ) -> Vec<(&'static str, ArrayRef)> {
         let mut made = Auctions::default();
         for n in rounds.events(1..4) {
             made.push(self, n);
@@ -117,7 +138,11 @@ impl Maker {
         made.finish(&wants)
     }
 
-    fn persons(&self, rounds: Rounds, wants: impl Fn(&str) -> bool) -> Vec<(&'static str, ArrayRef)> {
+    fn persons(
+        &self,
+        rounds: Rounds,
+        wants: impl Fn(&str) -> bool,
+    ) -> Vec<(&'static str, ArrayRef)> {
         let mut made = Persons::default();
         for n in rounds.events(0..1) {
             made.push(self, n);
@@ -126,7 +151,11 @@ impl Maker {
     }
 
     /// One row per event. Each kind is made densely and then spread to its rows.
-    fn all(&self, rounds: Rounds, wants: impl Fn(&str) -> bool) -> Result<Vec<(&'static str, ArrayRef)>> {
+    fn all(
+        &self,
+        rounds: Rounds,
+        wants: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(&'static str, ArrayRef)>> {
         let numbers: Vec<u64> = rounds.events(0..ROUND).collect();
         let rows = numbers.len();
         let mut columns: Vec<(&'static str, ArrayRef)> = Vec::with_capacity(5);
@@ -140,7 +169,8 @@ impl Maker {
         }
         if wants("dateTime") {
             let times = numbers.iter().map(|n| self.clock.time_of(*n));
-            columns.push(("dateTime", Arc::new(TimestampMillisecondArray::from_iter_values(times))));
+            columns
+                .push(("dateTime", Arc::new(TimestampMillisecondArray::from_iter_values(times))));
         }
         let kinds: [(&'static str, Table, std::ops::Range<u64>); 3] = [
             ("person", Table::Person, 0..1),
@@ -159,7 +189,8 @@ impl Maker {
             let present: Vec<bool> =
                 numbers.iter().map(|n| offsets.contains(&(n % ROUND))).collect();
             let fields = table.fields();
-            let arrays = dense.iter().map(|(_, a)| spread(a, &present)).collect::<Result<Vec<_>>>()?;
+            let arrays =
+                dense.iter().map(|(_, a)| spread(a, &present)).collect::<Result<Vec<_>>>()?;
             let row = StructArray::try_new(fields.into(), arrays, Some(NullBuffer::from(present)))?;
             debug_assert_eq!(row_count(&row), rows);
             columns.push((name, Arc::new(row)));
@@ -207,9 +238,7 @@ fn views(views: Vec<u128>, buffers: Vec<Buffer>) -> ArrayRef {
     // Arrow's checked constructor walks the bytes of every view on every batch.
     #[allow(unsafe_code, reason = "views are made by pool.rs, in bounds and ASCII, as tests prove")]
     // SAFETY: every view was made by `view_into`/`inline_view` over these buffers, all ASCII.
-    let array = unsafe {
-        StringViewArray::new_unchecked(ScalarBuffer::from(views), buffers, None)
-    };
+    let array = unsafe { StringViewArray::new_unchecked(ScalarBuffer::from(views), buffers, None) };
     Arc::new(array)
 }
 
@@ -332,7 +361,8 @@ impl Bids {
             columns.extend(values.map(|v| (name, bigints(v))));
         }
         let channels = &*BID_CHANNELS;
-        columns.extend(self.channel.map(|v| ("channel", views(v, vec![channels.channels.clone()]))));
+        columns
+            .extend(self.channel.map(|v| ("channel", views(v, vec![channels.channels.clone()]))));
         columns.extend(self.url.map(|v| ("url", views(v, vec![channels.urls.clone()]))));
         columns.extend(self.time.map(|v| ("dateTime", times(v))));
         columns.extend(self.extra.map(|v| ("extra", views(v, letters()))));

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use super::Table;
 use super::event::DEFAULT_SEED;
 
-const KNOWN: [&str; 6] =
-    ["table", "events", "eventsPerSecond", "eventTimeRate", "splits", "seed"];
+const KNOWN: [&str; 6] = ["table", "events", "eventsPerSecond", "eventTimeRate", "splits", "seed"];
 
 /// Checked options.
 #[derive(Clone, Debug)]
@@ -56,7 +55,12 @@ impl Options {
             Some(Some("all")) => Table::All,
             Some(_) => {
                 let message = format!("no such table: {}", map["table"]);
-                return Err(error("table", false, message, Some("one of: bid, auction, person, all")));
+                return Err(error(
+                    "table",
+                    false,
+                    message,
+                    Some("one of: bid, auction, person, all"),
+                ));
             }
         };
         Ok(Self {

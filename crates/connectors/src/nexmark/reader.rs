@@ -9,11 +9,11 @@ use futures::future::BoxFuture;
 use model::source::{Polled, SourceReader, Split};
 use model::{Clock, Result};
 
+use super::Table;
 use super::columns::{Maker, Rounds};
 use super::event::{BIDS, EventClock, ROUND};
 use super::options::Options;
 use super::splits::Position;
-use super::Table;
 
 /// Rows per batch at most.
 const BATCH_ROWS: u64 = 8192;
@@ -43,14 +43,7 @@ impl NexmarkReader {
         let rounds_per_batch = BATCH_ROWS / rows_per_round;
         // Persons are rare: do not run through half a million events for one batch.
         let rounds_per_batch = rounds_per_batch.min(1024);
-        Self {
-            options,
-            schema,
-            clock,
-            splits: VecDeque::new(),
-            rounds_per_batch,
-            events: 0,
-        }
+        Self { options, schema, clock, splits: VecDeque::new(), rounds_per_batch, events: 0 }
     }
 
     /// Rounds in the whole stream.
@@ -61,7 +54,8 @@ impl NexmarkReader {
     /// How many rounds of this split are due now (all that are left when flat out).
     fn due(&self, position: Position, now_us: i64) -> u64 {
         let left = self.last_round().saturating_sub(position.round).div_ceil(position.stride);
-        let (Some(rate), Some(start)) = (self.options.events_per_second, position.started_us) else {
+        let (Some(rate), Some(start)) = (self.options.events_per_second, position.started_us)
+        else {
             return left;
         };
         let elapsed = u128::try_from(now_us.saturating_sub(start)).unwrap_or(0);
@@ -91,7 +85,11 @@ impl NexmarkReader {
             let maker = Maker {
                 clock: EventClock { rate: self.options.event_time_rate },
                 seed: self.options.seed,
-                schedule: self.options.events_per_second.zip(position.started_us).map(|(r, s)| (s, r)),
+                schedule: self
+                    .options
+                    .events_per_second
+                    .zip(position.started_us)
+                    .map(|(r, s)| (s, r)),
             };
             let batch = maker.batch(self.options.table, &self.schema, rounds)?;
             position.round += count * position.stride;

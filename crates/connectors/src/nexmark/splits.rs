@@ -52,8 +52,11 @@ impl NexmarkEnumerator {
             })?,
             None => (0..count)
                 .map(|k| {
-                    let position =
-                        Position { stride: u64::from(count), round: u64::from(k), started_us: None };
+                    let position = Position {
+                        stride: u64::from(count),
+                        round: u64::from(k),
+                        started_us: None,
+                    };
                     position.encode(format!("nexmark-{k}"))
                 })
                 .collect::<Result<_>>()?,

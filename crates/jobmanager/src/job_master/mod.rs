@@ -40,15 +40,25 @@ use commit::Sinks;
 /// Messages that may wait. RPC handlers wait for room; the cluster never does.
 const MAILBOX: usize = 1024;
 
+/// What a TaskManager says of one task.
+#[derive(Debug)]
+pub struct TaskReport {
+    pub state: ExecutionState,
+    /// With FAILED.
+    pub error: Option<Error>,
+    /// With FINISHED: its last committables.
+    pub last: SubtaskSnapshot,
+    /// With every terminal state: its last counters.
+    pub metrics: Option<TaskMetrics>,
+}
+
 /// What an actor may be told.
 pub enum JobMessage {
     Event(JobEvent),
     TaskState {
         task_manager: TaskManagerId,
         attempt: ExecutionAttemptId,
-        state: ExecutionState,
-        error: Option<Error>,
-        last: SubtaskSnapshot,
+        report: TaskReport,
         reply: oneshot::Sender<Result<()>>,
     },
     Acknowledge {
@@ -248,9 +258,13 @@ impl JobMaster {
     fn message(&mut self, message: JobMessage) {
         match message {
             JobMessage::Event(event) => self.event(event),
-            JobMessage::TaskState { task_manager, attempt, state, error, last, reply } => {
+            JobMessage::TaskState { task_manager, attempt, report, reply } => {
                 let checked = self.state.check(&attempt, Some(&task_manager));
                 let outcome = checked.map(|task| {
+                    let TaskReport { state, error, last, metrics } = report;
+                    if let Some(metrics) = metrics {
+                        self.metrics.report(self.context.clock.now_ms(), task, metrics);
+                    }
                     self.event(JobEvent::TaskState { task, state, error, last });
                 });
                 let _ = reply.send(outcome);

@@ -96,14 +96,8 @@ impl World {
         last: SubtaskSnapshot,
     ) -> Result<()> {
         let task_manager = self.places[&attempt].clone();
-        let message = |reply| JobMessage::TaskState {
-            task_manager,
-            attempt,
-            state,
-            error: None,
-            last,
-            reply,
-        };
+        let report = TaskReport { state, error: None, last, metrics: None };
+        let message = |reply| JobMessage::TaskState { task_manager, attempt, report, reply };
         job.ask(message).await.and_then(|r| r)
     }
 

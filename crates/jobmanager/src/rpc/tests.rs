@@ -79,6 +79,7 @@ async fn task_managers_register_and_are_fenced() {
         state: "RUNNING".into(),
         failure: None,
         final_snapshot: Bytes::new(),
+        metrics: Bytes::new(),
     };
     let refused = client.update_task_state(stale).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);

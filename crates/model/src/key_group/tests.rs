@@ -33,8 +33,10 @@ fn the_hash_never_changes() {
     let mut again = Vec::new();
     hash_arrays([&narrow].into_iter(), 4, &mut again).unwrap();
     assert_eq!(hashes, again, "width must not matter");
-    let text: ArrayRef = Arc::new(StringArray::from(vec!["", "weir", "a longer string than sixteen bytes"]));
-    let view: ArrayRef = Arc::new(StringViewArray::from(vec!["", "weir", "a longer string than sixteen bytes"]));
+    let text: ArrayRef =
+        Arc::new(StringArray::from(vec!["", "weir", "a longer string than sixteen bytes"]));
+    let view: ArrayRef =
+        Arc::new(StringViewArray::from(vec!["", "weir", "a longer string than sixteen bytes"]));
     let (mut a, mut b) = (Vec::new(), Vec::new());
     hash_arrays([&text].into_iter(), 3, &mut a).unwrap();
     hash_arrays([&view].into_iter(), 3, &mut b).unwrap();

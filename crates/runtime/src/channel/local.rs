@@ -29,7 +29,7 @@ struct Gate {
 
 struct Queues {
     channels: Vec<Queue>,
-    /// Channels with something to take that are not blocked, each once, in turn.
+    /// Exactly the channels that have something to take and are not blocked, in turn.
     ready: VecDeque<usize>,
     queued_bytes: u64,
     failure: Option<Error>,
@@ -247,26 +247,22 @@ impl Queues {
         }
     }
 
+    /// The first element of the channel whose turn it is.
     fn pop(&mut self, credits: &mut Vec<(usize, u64)>) -> Option<(usize, StreamElement, u64)> {
-        loop {
-            let channel = self.ready.pop_front()?;
-            let queue = &mut self.channels[channel];
-            queue.listed = false;
-            if queue.blocked {
-                continue;
+        let channel = self.ready.pop_front()?;
+        let queue = &mut self.channels[channel];
+        queue.listed = false;
+        let (element, cost) = queue.elements.pop_front()?;
+        queue.bytes -= cost;
+        self.queued_bytes -= cost;
+        if cost > 0 {
+            credits.push((channel, cost));
+            if let Some(waker) = queue.producer.take() {
+                waker.wake();
             }
-            let Some((element, cost)) = queue.elements.pop_front() else { continue };
-            queue.bytes -= cost;
-            self.queued_bytes -= cost;
-            if cost > 0 {
-                credits.push((channel, cost));
-                if let Some(waker) = queue.producer.take() {
-                    waker.wake();
-                }
-            }
-            self.list(channel);
-            return Some((channel, element, cost));
         }
+        self.list(channel);
+        Some((channel, element, cost))
     }
 
     /// Adds small batches of the same port to `taken` as long as the channel whose turn it
@@ -297,6 +293,7 @@ impl Queues {
             if !fits {
                 return;
             }
+            // The very element just looked at: it is first in line.
             if let Some((channel, StreamElement::Batch(batch), cost)) = self.pop(credits) {
                 rows += batch.num_rows();
                 taken.bytes += cost;
@@ -306,8 +303,11 @@ impl Queues {
     }
 
     fn set_blocked(&mut self, channel: usize, blocked: bool) {
-        self.channels[channel].blocked = blocked;
-        // A blocked channel that is still listed is skipped, and unlisted, by `pop`.
+        let queue = &mut self.channels[channel];
+        queue.blocked = blocked;
+        if blocked && std::mem::take(&mut queue.listed) {
+            self.ready.retain(|ready| *ready != channel);
+        }
         self.list(channel);
     }
 }
