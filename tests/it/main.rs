@@ -5,6 +5,7 @@ mod cluster;
 mod commands;
 mod flights;
 mod kills;
+mod limits;
 mod oracle;
 mod s3;
 mod tidy;
