@@ -108,12 +108,6 @@ impl Process {
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
-
-    /// Resident memory in bytes.
-    pub fn resident(&self) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
-        text.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
-    }
 }
 
 impl Drop for Process {
@@ -188,10 +182,6 @@ impl Cluster {
             self.folder.path(),
         );
         self.task_managers.push(process);
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub fn server(&self) -> String {

@@ -153,7 +153,6 @@ fn storage_that_cannot_be_used_is_named() {
 
 #[test]
 fn a_damaged_checkpoint_is_found_and_refused() {
-    let folder = tempfile::tempdir().unwrap();
     let cluster = Cluster::start(1, 1, None, &[]);
     let job = std::fs::read_to_string(repository().join("examples/nexmark/q12.yaml"))
         .unwrap()
@@ -183,5 +182,4 @@ fn a_damaged_checkpoint_is_found_and_refused() {
     let (code, out, _) = run(&["checkpoint", "verify", &path], &[]);
     assert_eq!(code, 1, "{out}");
     assert!(out.contains(state.file_name().unwrap().to_str().unwrap()), "{out}");
-    drop(folder);
 }

@@ -2,14 +2,15 @@
 //! Text columns are views into static pools (`pool.rs`); only persons' own strings are
 //! copied. Called by `reader.rs`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int32Array, Int64Array, RecordBatch, StringViewArray, StructArray,
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringViewArray, StructArray,
     TimestampMillisecondArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMillisecondType};
 use model::{Error, Result};
 
 use super::event::{
@@ -46,7 +47,7 @@ pub(super) struct Rounds {
 
 impl Rounds {
     /// The event numbers of one kind, with their row in a batch of that kind alone.
-    fn events(self, offsets: std::ops::Range<u64>) -> impl Iterator<Item = u64> {
+    fn events(self, offsets: Range<u64>) -> impl Iterator<Item = u64> {
         (0..self.count)
             .flat_map(move |i| {
                 let base = (self.first + i * self.stride) * ROUND;
@@ -150,14 +151,14 @@ impl Maker {
         made.finish(&wants)
     }
 
-    /// One row per event. Each kind is made densely and then spread to its rows.
+    /// One row per event. Bids, nearly all of the rows, are made in place, with a blank for
+    /// every other event; persons and auctions are made densely and then put in their places.
     fn all(
         &self,
         rounds: Rounds,
         wants: impl Fn(&str) -> bool,
     ) -> Result<Vec<(&'static str, ArrayRef)>> {
         let numbers: Vec<u64> = rounds.events(0..ROUND).collect();
-        let rows = numbers.len();
         let mut columns: Vec<(&'static str, ArrayRef)> = Vec::with_capacity(5);
         if wants("event_type") {
             let kinds = numbers.iter().map(|n| match n % ROUND {
@@ -168,67 +169,82 @@ impl Maker {
             columns.push(("event_type", Arc::new(Int32Array::from_iter_values(kinds))));
         }
         if wants("dateTime") {
-            let times = numbers.iter().map(|n| self.clock.time_of(*n));
-            columns
-                .push(("dateTime", Arc::new(TimestampMillisecondArray::from_iter_values(times))));
+            columns.push(("dateTime", times(self.times(&numbers))));
         }
-        let kinds: [(&'static str, Table, std::ops::Range<u64>); 3] = [
-            ("person", Table::Person, 0..1),
-            ("auction", Table::Auction, 1..4),
-            ("bid", Table::Bid, 4..ROUND),
-        ];
-        for (name, table, offsets) in kinds {
-            if !wants(name) {
-                continue;
+        if wants("person") {
+            let dense = self.persons(rounds, |c| c != SCHEDULED);
+            columns.push(("person", place(Table::Person, &dense, &numbers, 0..1)?));
+        }
+        if wants("auction") {
+            let dense = self.auctions(rounds, |c| c != SCHEDULED);
+            columns.push(("auction", place(Table::Auction, &dense, &numbers, 1..4)?));
+        }
+        if wants("bid") {
+            let mut made = Bids::with(numbers.len(), &|c: &str| c != SCHEDULED);
+            for &n in &numbers {
+                if n % ROUND < 4 {
+                    made.push_blank();
+                } else {
+                    made.push(self, n);
+                }
             }
-            let dense = match table {
-                Table::Person => self.persons(rounds, |c| c != SCHEDULED),
-                Table::Auction => self.auctions(rounds, |c| c != SCHEDULED),
-                Table::Bid | Table::All => self.bids(rounds, |c| c != SCHEDULED),
-            };
-            let present: Vec<bool> =
-                numbers.iter().map(|n| offsets.contains(&(n % ROUND))).collect();
-            let fields = table.fields();
-            let arrays =
-                dense.iter().map(|(_, a)| spread(a, &present)).collect::<Result<Vec<_>>>()?;
-            let row = StructArray::try_new(fields.into(), arrays, Some(NullBuffer::from(present)))?;
-            debug_assert_eq!(row_count(&row), rows);
-            columns.push((name, Arc::new(row)));
+            let arrays = made.finish().into_iter().map(|(_, array)| array).collect();
+            columns.push(("bid", rows_of(Table::Bid, arrays, &numbers, &(4..ROUND))?));
         }
         Ok(columns)
     }
+
+    fn times(&self, numbers: &[u64]) -> Vec<i64> {
+        numbers.iter().map(|n| self.clock.time_of(*n)).collect()
+    }
 }
 
-fn row_count(array: &StructArray) -> usize {
-    use arrow::array::Array;
-    array.len()
+/// Dense columns of one kind as a struct with a row for every event, null for the others.
+fn place(
+    table: Table,
+    dense: &[(&'static str, ArrayRef)],
+    numbers: &[u64],
+    offsets: Range<u64>,
+) -> Result<ArrayRef> {
+    let places: Vec<usize> =
+        (0..numbers.len()).filter(|row| offsets.contains(&(numbers[*row] % ROUND))).collect();
+    let spread = |array: &ArrayRef| spread(array, &places, numbers.len());
+    let arrays = dense.iter().map(|(_, array)| spread(array)).collect::<Result<Vec<_>>>()?;
+    rows_of(table, arrays, numbers, &offsets)
 }
 
-/// Puts the values of `dense`, in order, where `present` says; zero or empty elsewhere.
-fn spread(dense: &ArrayRef, present: &[bool]) -> Result<ArrayRef> {
-    use arrow::array::{Array, AsArray};
-    use arrow::datatypes::{Int64Type, TimestampMillisecondType};
-    fn scatter<T: Copy + Default>(values: &[T], present: &[bool]) -> Vec<T> {
-        let mut out = vec![T::default(); present.len()];
-        let mut values = values.iter();
-        for (slot, _) in out.iter_mut().zip(present).filter(|(_, p)| **p) {
-            if let Some(value) = values.next() {
-                *slot = *value;
-            }
+fn rows_of(
+    table: Table,
+    arrays: Vec<ArrayRef>,
+    numbers: &[u64],
+    offsets: &Range<u64>,
+) -> Result<ArrayRef> {
+    let present: Vec<bool> = numbers.iter().map(|n| offsets.contains(&(n % ROUND))).collect();
+    let nulls = Some(NullBuffer::from(present));
+    Ok(Arc::new(StructArray::try_new(table.fields().into(), arrays, nulls)?))
+}
+
+/// Puts the values of `dense`, in order, at `places` of a column of `rows`; zero or empty
+/// elsewhere.
+fn spread(dense: &ArrayRef, places: &[usize], rows: usize) -> Result<ArrayRef> {
+    fn scatter<T: Copy + Default>(values: &[T], places: &[usize], rows: usize) -> Vec<T> {
+        let mut out = vec![T::default(); rows];
+        for (place, value) in places.iter().zip(values) {
+            out[*place] = *value;
         }
         out
     }
     Ok(match dense.data_type() {
         DataType::Int64 => {
-            Arc::new(Int64Array::from(scatter(dense.as_primitive::<Int64Type>().values(), present)))
+            bigints(scatter(dense.as_primitive::<Int64Type>().values(), places, rows))
         }
-        DataType::Timestamp(_, _) => Arc::new(TimestampMillisecondArray::from(scatter(
-            dense.as_primitive::<TimestampMillisecondType>().values(),
-            present,
-        ))),
+        DataType::Timestamp(_, _) => {
+            let values = dense.as_primitive::<TimestampMillisecondType>().values();
+            times(scatter(values, places, rows))
+        }
         DataType::Utf8View => {
             let array = dense.as_string_view();
-            views(scatter(array.views(), present), array.data_buffers().to_vec())
+            views(scatter(array.views(), places, rows), array.data_buffers().to_vec())
         }
         other => return Err(Error::internal(format!("nexmark has no columns of type {other}"))),
     })
@@ -329,6 +345,18 @@ impl Bids {
         }
         if self.depth > 3 {
             self.push_text(random);
+        }
+    }
+
+    /// A row for an event that is not a bid.
+    #[inline]
+    fn push_blank(&mut self) {
+        let numbers = [&mut self.auction, &mut self.bidder, &mut self.price, &mut self.time];
+        for column in numbers.into_iter().flatten() {
+            column.push(0);
+        }
+        for column in [&mut self.channel, &mut self.url, &mut self.extra].into_iter().flatten() {
+            column.push(0);
         }
     }
 
