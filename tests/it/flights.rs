@@ -42,3 +42,21 @@ fn a_cluster_gives_the_same_rows_at_other_parallelism_and_backend() {
         assert_flights(&out);
     }
 }
+
+/// What `make run` does once everything is built.
+#[test]
+fn the_readme_s_run_command_shows_what_it_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(repository().join("scripts/run-flights.sh"))
+        .arg(crate::cluster::streamctl())
+        .env("WEIR_FLIGHTS_OUT", folder.path().join("out"))
+        .env("XDG_STATE_HOME", folder.path().join("state"))
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{errors}");
+    assert_eq!(text.matches("\"rank\":").count(), 10, "{text}");
+    assert_eq!(text.matches("\"departures\":").count(), 5, "{text}");
+}
