@@ -22,10 +22,12 @@ if [ "$want" = test ]; then
   need 'python3 -c "import venv, ensurepip"' python3-venv
 fi
 
+# The library, and the compiler's own headers beside it.
 libclang() {
-  ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-*.so* \
-     /usr/lib/x86_64-linux-gnu/libclang*.so* /usr/lib/aarch64-linux-gnu/libclang*.so* \
-     2>/dev/null | grep -v cpp | grep -q . && ls -d /usr/lib/llvm-*/lib/clang/*/include >/dev/null 2>&1
+  compgen -G '/usr/lib/llvm-*/lib/libclang-[0-9]*.so*' >/dev/null ||
+    compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || return 1
+  compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' >/dev/null ||
+    compgen -G '/usr/lib/clang/*/include/stddef.h' >/dev/null
 }
 
 apt() {
@@ -44,7 +46,8 @@ if [ ${#packages[@]} -gt 0 ] || [ -n "$missing_clang" ]; then
   fi
   apt update -qq >&2
   if [ -n "$missing_clang" ]; then
-    version=$(apt-cache search --names-only '^libclang1-[0-9]+$' | sed -E 's/^libclang1-([0-9]+).*/\1/' | sort -n | tail -1)
+    # The version that this Debian takes for its own.
+    version=$(apt-cache depends libclang-dev | sed -nE 's/.*libclang-([0-9]+)-dev.*/\1/p' | sed -n 1p)
     packages+=("libclang1-$version" "libclang-common-$version-dev")
   fi
   say "installing ${packages[*]}"
