@@ -6,6 +6,7 @@
 #[allow(
     clippy::all,
     clippy::pedantic,
+    clippy::allow_attributes_without_reason,
     unreachable_pub,
     reason = "generated code is not ours to style"
 )]

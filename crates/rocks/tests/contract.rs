@@ -1,5 +1,7 @@
 //! The state contract over RocksDB, and what the directory looks like before and after.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
 use model::ErrorKind;
 use rocks::RocksBackend;
 use state::{ColdStore, StateBackend, contract};
