@@ -4,6 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/target-cache.sh
 if [ ! -e target/release/streamctl ]; then
-  echo "building Weir: the first build compiles RocksDB and DataFusion and takes 20 to 40 minutes on 2 cores; later ones take seconds" >&2
+  echo "building Weir: the first build compiles RocksDB and DataFusion and takes about half an hour on 2 cores; later ones a few minutes at most" >&2
 fi
 "${CARGO:-cargo}" build --release --workspace

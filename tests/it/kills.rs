@@ -151,11 +151,16 @@ fn a_checkpoint_restores_at_other_parallelism_and_backend() {
     let folder = tempfile::tempdir().unwrap();
     let events = 150_000;
     let expected = reference(folder.path(), events);
-    for (index, (first, then, backend)) in
-        [(1, 2, "heap"), (2, 3, "rocksdb"), (3, 1, "heap"), (2, 2, "rocksdb")]
-            .into_iter()
-            .enumerate()
-    {
+    // To parallelism 1, 2 and 3 with either backend.
+    let cases = [
+        (2, 1, "heap"),
+        (1, 2, "heap"),
+        (2, 3, "heap"),
+        (3, 1, "rocksdb"),
+        (3, 2, "rocksdb"),
+        (1, 3, "rocksdb"),
+    ];
+    for (index, (first, then, backend)) in cases.into_iter().enumerate() {
         let out = folder.path().join(format!("out-{index}"));
         let cluster = Cluster::start(3, 1, None, &[]);
         let id = cluster.submit(&job(&out, events, Some(50_000), first, backend), None);

@@ -555,7 +555,7 @@ impl JobState {
             self.end_task(now_ms, task, ExecutionState::Canceled);
         }
         if let Phase::Draining { next, .. } = self.phase {
-            // Only the checkpoint storage is waited for now, and that says when.
+            // What is left to wait for is the checkpoint storage, and that says when.
             self.phase = Phase::Draining { until_ms: i64::MAX, next };
         }
     }

@@ -85,7 +85,7 @@ async fn task_managers_register_and_are_fenced() {
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
     // Nobody listens at port 1: without heartbeats that is soon found out.
     while server.dispatcher().context().cluster.slots() != (0, 0) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::task::yield_now().await;
     }
     server.shutdown().await.unwrap();
 }

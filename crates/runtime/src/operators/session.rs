@@ -230,7 +230,7 @@ impl SessionAggregate {
         let mut ends = counts;
         let mut sum = 0;
         for end in &mut ends {
-            // Starts for now; each row moves its key's on, up to the end.
+            // Filled with starts; each row then moves its key's on, up to the end.
             (sum, *end) = (sum + *end, sum);
         }
         let mut rows = vec![0; slots.len()];
