@@ -4,10 +4,10 @@
 CARGO ?= cargo
 STREAMCTL = target/release/streamctl
 
-.PHONY: help run test build fmt lint e2e bench setup clean
+.PHONY: help run test build fmt lint e2e bench bench-flink ui setup clean
 
 help: ## Show this list
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup:
 	@scripts/setup.sh build
@@ -27,6 +27,12 @@ e2e: build ## Only the process tests (real job managers, task managers, S3, SIGK
 
 bench: build ## Measure throughput, latency, checkpoints and recovery; writes target/bench/
 	@scripts/bench.py $(BENCH)
+
+bench-flink: build ## Run the Nexmark queries on Weir and on real Flink in turn (hours; Java 17)
+	@scripts/bench_flink.py $(BENCH)
+
+ui: build ## Test the web UI in a real browser against a live cluster
+	@scripts/ui.sh $(STREAMCTL)
 
 fmt: ## Format the code
 	@$(CARGO) fmt --all

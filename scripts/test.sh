@@ -3,9 +3,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh test
-scripts/build.sh
 . scripts/target-cache.sh
 cargo=${CARGO:-cargo}
+# One build for the binary and the tests: apart they differ in features that only tests turn
+# on, and every crate of ours would be compiled twice.
+if [ ! -e target/release/streamctl ]; then
+  echo "building Weir: the first build compiles RocksDB and DataFusion and takes about half an hour on 2 cores" >&2
+fi
+"$cargo" build --release --workspace --bins --tests
 export WEIR_STREAMCTL=$PWD/target/release/streamctl
 export WEIR_TEST_VENV
 WEIR_TEST_VENV=$(ls -d "${WEIR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/weir}"/venv-"$(sha256sum scripts/requirements.txt | cut -c1-12)")

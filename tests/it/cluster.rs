@@ -105,6 +105,19 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Waits until it dies by itself; by which signal, if by one.
+    pub fn wait_for_death(&mut self, what: &str) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt;
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.signal();
+            }
+            assert!(Instant::now() < deadline, "never died {what}:\n{}", self.log());
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -161,6 +174,11 @@ impl Cluster {
     }
 
     pub fn add_task_manager(&mut self, slots: u32) {
+        self.add_faulty_task_manager(slots, &[]);
+    }
+
+    /// With more in its environment than the others have.
+    pub fn add_faulty_task_manager(&mut self, slots: u32, more: &[(String, String)]) {
         self.started += 1;
         let name = format!("taskmanager-{}", self.started);
         let state = self.folder.path().join(&name).display().to_string();
@@ -177,7 +195,7 @@ impl Cluster {
                 "--state-dir",
                 &state,
             ],
-            &self.env,
+            &[&self.env, more].concat(),
             2,
             self.folder.path(),
         );

@@ -21,7 +21,7 @@ kind: StreamJob
 metadata: {{ name: kills }}
 spec:
   parallelism: {parallelism}
-  checkpoint: {{ interval: 150ms, retain: 2 }}
+  checkpoint: {{ interval: 150ms, retain: 2, retainOnCancellation: true }}
   restart: {{ strategy: fixed-delay, attempts: 1000, delay: 50ms }}
   state: {{ backend: {backend}, memory: 1MiB }}
   sources:
@@ -31,9 +31,9 @@ spec:
       events: {events}
       eventTimeRate: 10000
       splits: 4{rate_line}
-      # Flat out, a reader is at most one batch further in one split than in another:
-      # 3.6 s of event time here.
-      watermark: {{ column: dateTime, delay: 8s }}
+      # Times rise within a split, and the watermark follows the slowest split.
+      watermark: {{ column: dateTime, delay: 1ms }}
+      watermarkAlignment: {{ maxDrift: 5s, updateInterval: 20ms }}
   transforms:
     counts:
       type: window
@@ -200,4 +200,71 @@ fn a_stopped_task_manager_that_wakes_after_its_replacement_writes_nothing() {
     // The woken one learns that it is out, drops its tasks and registers anew.
     let (_, managers, _) = cluster.ctl(&["get", "taskmanagers"]);
     assert!(managers.to_string().contains("slots"), "{managers:#}");
+}
+
+fn fault(text: &str) -> Vec<(String, String)> {
+    vec![("WEIR_FAULT".to_owned(), text.to_owned())]
+}
+
+/// Runs the job with one TaskManager that dies at its fault point and is then replaced.
+fn dies_and_is_replaced(point: &str, restoring: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let events = 150_000;
+    let expected = reference(folder.path(), events);
+    let out = folder.path().join("out");
+    let mut cluster = Cluster::start(1, 1, None, &[]);
+    if restoring {
+        cluster.add_task_manager(1);
+    } else {
+        cluster.add_faulty_task_manager(1, &fault(point));
+    }
+    let id = cluster.submit(&job(&out, events, Some(25_000), 2, "heap"), None);
+    if restoring {
+        cluster.wait_until(&id, "past two checkpoints", |j| completed(j) >= 2);
+        cluster.task_managers.remove(0).kill();
+        cluster.add_faulty_task_manager(1, &fault(point));
+    }
+    let mut victim = cluster.task_managers.pop().unwrap();
+    assert_eq!(victim.wait_for_death(point), Some(libc::SIGABRT), "{}", victim.log());
+    cluster.add_task_manager(1);
+    let last = cluster.wait_for_status(&id, "FINISHED");
+    assert!(restarts(&last) >= 1 + u64::from(restoring), "{last:#}");
+    assert_equal(&expected, &out);
+}
+
+#[test]
+fn a_task_manager_that_dies_during_an_upload_loses_nothing() {
+    // The fourth passage is in the midst of the second checkpoint or later.
+    dies_and_is_replaced("state-upload:abort@4", false);
+    dies_and_is_replaced("state-uploaded:abort@5", false);
+}
+
+#[test]
+fn a_task_manager_that_dies_while_it_restores_loses_nothing() {
+    dies_and_is_replaced("state-restore:abort@1", true);
+}
+
+/// The job manager dies with a manifest written and nothing of it visible (or all of it, and
+/// nobody told): a new one starts the job from that manifest.
+#[test]
+fn a_job_manager_that_dies_around_a_commit_loses_nothing_and_repeats_nothing() {
+    for point in ["manifest-written:abort@3", "sinks-committed:abort@3"] {
+        let folder = tempfile::tempdir().unwrap();
+        let events = 150_000;
+        let expected = reference(folder.path(), events);
+        let out = folder.path().join("out");
+        let storage = folder.path().join("checkpoints").display().to_string();
+        let mut cluster = Cluster::start(0, 1, Some(&storage), &fault(point));
+        // Points of the job manager only: its TaskManagers inherit the variable and pass none.
+        cluster.add_task_manager(2);
+        let text = job(&out, events, Some(25_000), 2, "heap");
+        let id = cluster.submit(&text, None);
+        assert_eq!(cluster.job_manager.wait_for_death(point), Some(libc::SIGABRT));
+        drop(cluster);
+        let newest = format!("{storage}/{id}");
+        let cluster = Cluster::start(1, 2, Some(&storage), &[]);
+        let again = cluster.submit(&job(&out, events, None, 2, "heap"), Some(&newest));
+        cluster.wait_for_status(&again, "FINISHED");
+        assert_equal(&expected, &out);
+    }
 }

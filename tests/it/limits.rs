@@ -157,6 +157,7 @@ fn a_damaged_checkpoint_is_found_and_refused() {
     let job = std::fs::read_to_string(repository().join("examples/nexmark/q12.yaml"))
         .unwrap()
         .replace("${env:PARALLELISM:-2}", "1")
+        .replace("${env:CHECKPOINT:-1s}", "1s\n    retainOnCancellation: true")
         .replace("${env:EVENTS:-50000000}", "10000000\n      eventsPerSecond: 200000");
     let id = cluster.submit(&job, None);
     cluster.wait_until(&id, "past a checkpoint", |j| {

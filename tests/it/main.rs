@@ -3,9 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
+mod alerts;
+mod api;
+mod auth;
 mod cluster;
 mod commands;
+mod facade;
 mod flights;
+mod helm;
+mod http;
+mod image;
 mod kills;
 mod limits;
 mod oracle;

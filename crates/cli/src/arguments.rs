@@ -19,6 +19,10 @@ pub struct Arguments {
     /// What to log: error, warn, info, debug, trace, or a filter such as `jobmanager=debug`.
     #[arg(long, global = true, env = "WEIR_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+
+    /// How to write log lines: text, or json (one object a line). Default text.
+    #[arg(long, global = true, env = "WEIR_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -52,6 +56,14 @@ pub enum Command {
     },
     /// Show why a job failed or restarted.
     Exceptions(JobArguments),
+    /// Say what holds a job back right now.
+    Why(JobArguments),
+    /// Look at rows that pass a node of a running job, live and sampled.
+    Tap(TapArguments),
+    /// Show the end of a log of the job manager or of a task manager.
+    Logs(LogsArguments),
+    /// Run SQL statements: from `-e`, from a file, or from standard input.
+    Sql(SqlArguments),
     /// Check a job file; offline.
     Validate(FileArguments),
     /// Show what a job file becomes: chains, exchanges, parallelism, keys, state; offline.
@@ -82,12 +94,40 @@ pub struct ServerArguments {
     /// How long to wait for an answer, for example 30s.
     #[arg(long, env = "WEIR_TIMEOUT", value_name = "DURATION")]
     pub timeout: Option<String>,
+    /// File with the API token to send; its first line.
+    #[arg(long, env = "WEIR_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// Who may talk to a role. Beyond loopback these are needed (docs/operations/security.md).
+#[derive(Debug, Default, Args)]
+pub struct SafetyArguments {
+    /// File with API tokens, one a line: HTTP requests need one of them.
+    #[arg(long, env = "WEIR_API_TOKEN_FILE", value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
+    /// File with the secret that all processes of a cluster share; proved on every RPC. With
+    /// several lines the first is proved and each is taken.
+    #[arg(long, env = "WEIR_CLUSTER_SECRET_FILE", value_name = "FILE")]
+    pub cluster_secret_file: Option<PathBuf>,
+    /// Listen beyond loopback without token and secret: whoever reaches it runs jobs.
+    #[arg(long, env = "WEIR_INSECURE")]
+    pub insecure: bool,
+    /// Further names under which the HTTP API is reached, separated by commas.
+    #[arg(long, env = "WEIR_ALLOWED_HOSTS", value_name = "NAMES")]
+    pub allowed_hosts: Option<String>,
+    /// Serve /metrics without a token.
+    #[arg(long, env = "WEIR_METRICS_PUBLIC")]
+    pub metrics_public: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// The job file (`-` for standard input).
     pub job: PathBuf,
+    /// Whether rows that pass may be looked at (`streamctl tap`). Default: on while every address
+    /// is loopback, else off.
+    #[arg(long, env = "WEIR_TAPS", value_enum)]
+    pub taps: Option<Switch>,
     /// Start from this checkpoint (a `chk-N` folder, local or s3://).
     #[arg(long, value_name = "URI")]
     pub from: Option<String>,
@@ -106,6 +146,18 @@ pub struct RunArguments {
     /// When the job ends, print its final figures as one JSON object to stderr's last line.
     #[arg(long)]
     pub summary: bool,
+    #[command(flatten)]
+    pub safety: SafetyArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct SqlArguments {
+    /// Statements, separated by semicolons.
+    #[arg(long, short, value_name = "SQL")]
+    pub execute: Option<String>,
+    /// A file of statements.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "execute")]
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,6 +168,10 @@ pub enum LocalCommand {
 
 #[derive(Debug, Args)]
 pub struct LocalUpArguments {
+    /// Whether rows that pass may be looked at (`streamctl tap`). Default: on while every address
+    /// is loopback, else off.
+    #[arg(long, env = "WEIR_TAPS", value_enum)]
+    pub taps: Option<Switch>,
     #[arg(long, env = "WEIR_HTTP_ADDR", value_name = "HOST:PORT")]
     pub http_addr: Option<String>,
     #[arg(long, env = "WEIR_RPC_ADDR", value_name = "HOST:PORT")]
@@ -125,10 +181,16 @@ pub struct LocalUpArguments {
     /// Slots; default: the number of processors.
     #[arg(long, env = "WEIR_SLOTS")]
     pub slots: Option<u32>,
+    #[command(flatten)]
+    pub safety: SafetyArguments,
 }
 
 #[derive(Debug, Args)]
 pub struct JobManagerArguments {
+    /// Whether rows that pass may be looked at (`streamctl tap`). Default: on while every address
+    /// is loopback, else off.
+    #[arg(long, env = "WEIR_TAPS", value_enum)]
+    pub taps: Option<Switch>,
     /// Address of the HTTP API and UI; port 0 takes any. Default 127.0.0.1:8081.
     #[arg(long, env = "WEIR_HTTP_ADDR", value_name = "HOST:PORT")]
     pub http_addr: Option<String>,
@@ -138,10 +200,16 @@ pub struct JobManagerArguments {
     /// Where checkpoints go: a path, file://... or s3://bucket/prefix.
     #[arg(long, env = "WEIR_STORAGE", value_name = "URI")]
     pub storage: Option<String>,
+    #[command(flatten)]
+    pub safety: SafetyArguments,
 }
 
 #[derive(Debug, Args)]
 pub struct TaskManagerArguments {
+    /// Whether rows that pass may be looked at (`streamctl tap`). Default: on while every address
+    /// is loopback, else off.
+    #[arg(long, env = "WEIR_TAPS", value_enum)]
+    pub taps: Option<Switch>,
     /// `host:port` of the job manager's RPC address. Default 127.0.0.1:6123.
     #[arg(long, env = "WEIR_JOBMANAGER", value_name = "HOST:PORT")]
     pub jobmanager: Option<String>,
@@ -154,6 +222,15 @@ pub struct TaskManagerArguments {
     /// Folder for local state; default: a folder of this process below the system's temporary one.
     #[arg(long, env = "WEIR_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Host under which others reach this process; default: the address listened on, or the
+    /// one from which the job manager is reached.
+    #[arg(long, env = "WEIR_ADVERTISED_HOST", value_name = "HOST")]
+    pub advertised_host: Option<String>,
+    /// Serve /metrics on this address; port 0 takes any. Default: not at all.
+    #[arg(long, env = "WEIR_METRICS_ADDR", value_name = "HOST:PORT")]
+    pub metrics_addr: Option<String>,
+    #[command(flatten)]
+    pub safety: SafetyArguments,
 }
 
 #[derive(Debug, Args)]
@@ -189,6 +266,49 @@ pub enum GetWhat {
     /// The checkpoints of a job.
     #[command(alias = "checkpoint")]
     Checkpoints(JobArguments),
+    /// Every SLO of every job.
+    #[command(alias = "slo")]
+    Slos(ListArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct TapArguments {
+    /// The job (name, id, or a unique prefix of the id), a dot, and a node of its job file.
+    #[arg(value_name = "JOB.NODE")]
+    pub place: String,
+    /// End after so many rows, at most 10000.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+    #[command(flatten)]
+    pub server: ServerArguments,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct LogsArguments {
+    /// Id of a task manager, or `jobmanager`.
+    pub process: String,
+    /// Id of a log, as `streamctl logs PROCESS --list` shows it; default: the first.
+    #[arg(long)]
+    pub log: Option<String>,
+    /// Only list the logs.
+    #[arg(long)]
+    pub list: bool,
+    /// Bytes of its end.
+    #[arg(long, default_value_t = 65_536)]
+    pub tail: u64,
+    #[command(flatten)]
+    pub server: ServerArguments,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// Whether people may look at rows that pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Debug, Args)]

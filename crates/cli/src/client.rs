@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use safety::Secret;
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure};
@@ -12,6 +13,8 @@ pub struct Client {
     http: reqwest::Client,
     server: String,
     timeout: Duration,
+    /// Sent with every request.
+    token: Option<Secret>,
 }
 
 impl Client {
@@ -21,7 +24,14 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|e| Failure::new(Exit::Failed, format!("cannot start an HTTP client: {e}")))?;
-        Ok(Self { http, server, timeout })
+        Ok(Self { http, server, timeout, token: None })
+    }
+
+    /// Sends `token` with every request.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<Secret>) -> Self {
+        self.token = token;
+        self
     }
 
     pub fn server(&self) -> &str {
@@ -38,7 +48,11 @@ impl Client {
 
     /// Submits a job file; returns `{id, name}`.
     pub async fn submit(&self, job_file: &str, from: Option<&str>) -> Result<Value, Failure> {
-        self.post("/jobs", &json!({"jobFile": job_file, "from": from})).await
+        let body = match sql::looks_like_sql(job_file) {
+            true => json!({"text": job_file, "format": "sql", "from": from}),
+            false => json!({"jobFile": job_file, "from": from}),
+        };
+        self.post("/jobs", &body).await
     }
 
     pub async fn job(&self, job: &str) -> Result<Value, Failure> {
@@ -49,15 +63,71 @@ impl Client {
         format!("{}/api/v1{path}", self.server)
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
-        let answer =
-            request.timeout(self.timeout).send().await.map_err(|e| self.unreachable(&e))?;
+    /// An answer that is plain text.
+    pub async fn text(&self, path: &str) -> Result<String, Failure> {
+        let request = self.authorized(self.http.get(self.url(path))).timeout(self.timeout);
+        let answer = request.send().await.map_err(|e| self.unreachable(&e))?;
         let status = answer.status();
         let text = answer.text().await.map_err(|e| self.unreachable(&e))?;
-        let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if status.is_success() {
-            return Ok(body);
+        if status.is_success() { Ok(text) } else { Err(self.refused(status, &text)) }
+    }
+
+    /// A stream of server-sent events. `each` gets the name and the data of one and answers
+    /// whether it wants more. Ends with the stream.
+    pub async fn events(
+        &self,
+        path: &str,
+        body: &Value,
+        mut each: impl FnMut(&str, &Value) -> bool,
+    ) -> Result<(), Failure> {
+        let request = self.authorized(self.http.post(self.url(path)).json(body));
+        let mut answer = request.send().await.map_err(|e| self.unreachable(&e))?;
+        let status = answer.status();
+        if !status.is_success() {
+            let text = answer.text().await.map_err(|e| self.unreachable(&e))?;
+            return Err(self.refused(status, &text));
         }
+        let mut pending = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|e| self.unreachable(&e))? {
+            pending.extend_from_slice(&chunk);
+            while let Some(end) = pending.windows(2).position(|w| w == b"\n\n") {
+                let event: Vec<u8> = pending.drain(..end + 2).collect();
+                let event = String::from_utf8_lossy(&event);
+                let field = |key: &str| {
+                    let mut lines = event.lines();
+                    lines.find_map(|l| l.strip_prefix(key)).map(str::trim_start)
+                };
+                let (Some(name), Some(data)) = (field("event:"), field("data:")) else { continue };
+                let data = serde_json::from_str(data).unwrap_or(Value::Null);
+                if !each(name, &data) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token.reveal()),
+            None => request,
+        }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
+        let request = self.authorized(request).timeout(self.timeout);
+        let answer = request.send().await.map_err(|e| self.unreachable(&e))?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|e| self.unreachable(&e))?;
+        if status.is_success() {
+            return Ok(serde_json::from_str(&text).unwrap_or(Value::Null));
+        }
+        Err(self.refused(status, &text))
+    }
+
+    /// What an error answer says.
+    fn refused(&self, status: reqwest::StatusCode, text: &str) -> Failure {
+        let body: Value = serde_json::from_str(text).unwrap_or(Value::Null);
         let error = &body["error"];
         let message = error["message"].as_str().unwrap_or(text.trim()).to_owned();
         let exit = match status.as_u16() {
@@ -77,7 +147,7 @@ impl Client {
             false => Failure::new(exit, message),
         };
         failure.help = error["help"].as_str().map(str::to_owned);
-        Err(failure)
+        failure
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {

@@ -2,13 +2,17 @@
 
 mod cluster;
 mod files;
+mod insight;
 mod jobs;
 mod run;
+mod sql;
 
 use std::time::Duration;
 
 use clap::CommandFactory;
+use telemetry::{LogFormat, LogOptions};
 
+use crate::access;
 use crate::arguments::{
     Arguments, CheckpointCommand, Command, DescribeCommand, GetWhat, LocalCommand, ServerArguments,
 };
@@ -23,7 +27,12 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         arguments.command,
         Command::Jobmanager(_) | Command::Taskmanager(_) | Command::Local { .. }
     );
-    start_logging(settings.text("log", arguments.log.as_deref()), is_role)?;
+    let role = match arguments.command {
+        Command::Taskmanager(_) => "taskmanager",
+        Command::Jobmanager(_) => "jobmanager",
+        _ => "streamctl",
+    };
+    start_logging(&arguments, &settings, is_role, role)?;
     match arguments.command {
         Command::Run(arguments) => run::run(arguments, &settings).await,
         Command::Local { command: LocalCommand::Up(arguments) } => {
@@ -36,6 +45,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
             GetWhat::Jobs(list) => jobs::list(list, &settings).await,
             GetWhat::Taskmanagers(list) => jobs::task_managers(list, &settings).await,
             GetWhat::Checkpoints(job) => jobs::checkpoints(job, &settings).await,
+            GetWhat::Slos(list) => insight::slos(list, &settings).await,
         },
         Command::Describe { command: DescribeCommand::Job(job) } => {
             jobs::describe(job, &settings).await
@@ -48,6 +58,10 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
             files::verify_checkpoint(&uri, output).await
         }
         Command::Exceptions(job) => jobs::exceptions(job, &settings).await,
+        Command::Why(job) => insight::why(job, &settings).await,
+        Command::Tap(tap) => insight::tap(tap, &settings).await,
+        Command::Logs(logs) => insight::logs(logs, &settings).await,
+        Command::Sql(arguments) => sql::sql(arguments, &settings).await,
         Command::Validate(file) => files::validate(&file),
         Command::Plan(plan) => files::plan(&plan),
         Command::Schema => files::schema(),
@@ -60,20 +74,29 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
 }
 
 /// Logs go to stderr. Commands are quiet unless asked; roles log what operators need.
-fn start_logging(filter: Option<String>, is_role: bool) -> Result<(), Failure> {
+fn start_logging(
+    arguments: &Arguments,
+    settings: &Settings,
+    is_role: bool,
+    name: &str,
+) -> Result<(), Failure> {
     let default = if is_role { "info" } else { "error" };
-    let text = filter.unwrap_or_else(|| default.to_owned());
-    let filter = tracing_subscriber::EnvFilter::try_new(&text).map_err(|e| {
-        Failure::new(Exit::Usage, format!("--log `{text}` is not a filter: {e}"))
+    let filter = settings.text("log", arguments.log.as_deref());
+    let filter = filter.unwrap_or_else(|| default.to_owned());
+    let format = settings.text("log-format", arguments.log_format.as_deref());
+    let format = match format.as_deref() {
+        None | Some("text") => LogFormat::Text,
+        Some("json") => LogFormat::Json,
+        Some(other) => {
+            let text = format!("--log-format `{other}` is not a format");
+            return Err(Failure::new(Exit::Usage, text).help("write text or json"));
+        }
+    };
+    let options = LogOptions { filter, format, name: name.to_owned() };
+    telemetry::start_logging(&options).map(drop).map_err(|e| {
+        Failure::new(Exit::Usage, format!("--log `{}` is not a filter: {e}", options.filter))
             .help("write a level (info) or target=level pairs (jobmanager=debug,info)")
-    })?;
-    // A second call in one process (tests) keeps the first subscriber.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init();
-    Ok(())
+    })
 }
 
 /// The job manager a command talks to.
@@ -83,7 +106,8 @@ fn client(
     wait: Duration,
 ) -> Result<Client, Failure> {
     let timeout = settings.timeout(arguments.timeout.as_deref(), wait)?;
-    Client::new(settings.server(arguments.server.as_deref()), timeout)
+    let token = access::token("token-file", arguments.token_file.as_deref(), settings)?;
+    Ok(Client::new(settings.server(arguments.server.as_deref()), timeout)?.with_token(token))
 }
 
 /// Until SIGINT or SIGTERM.

@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jobmanager::{JobManagerParts, PlanFailure, Planner};
+use jobmanager::{JobManagerParts, PlanFailure, PlannedJob, Planner};
 use model::config::StateBackendKind;
 use model::connector::Connectors;
 use model::expression::Expressions;
-use model::job_graph::JobGraph;
+use model::job_graph::{JobFileFormat, JobGraph};
 use state::{HeapBackend, StateBackend};
 use taskmanager::TaskManagerParts;
 
@@ -28,11 +28,32 @@ pub fn expressions() -> Arc<dyn Expressions> {
 pub struct JobFilePlanner {
     connectors: Arc<dyn Connectors>,
     expressions: Arc<dyn Expressions>,
+    sql: Arc<dyn planner::sql::SqlPlanner>,
 }
 
 impl JobFilePlanner {
     pub fn new() -> Self {
-        Self { connectors: connectors(), expressions: expressions() }
+        Self { connectors: connectors(), expressions: expressions(), sql: sql::planner() }
+    }
+
+    /// Plans a script of SQL statements.
+    pub fn plan_script(
+        &self,
+        file_name: &str,
+        text: &str,
+    ) -> Result<jobfile::Scripted, jobfile::Diagnostics> {
+        let env = |name: &str| std::env::var(name).ok();
+        jobfile::plan_sql(file_name, text, &self.context(&env))
+    }
+
+    fn context<'a>(&'a self, env: &'a dyn Fn(&str) -> Option<String>) -> jobfile::Context<'a> {
+        jobfile::Context {
+            connectors: &*self.connectors,
+            expressions: &*self.expressions,
+            env,
+            sql: &*self.sql,
+            preview: None,
+        }
     }
 
     /// Plans `text`, called `file_name` in diagnostics.
@@ -41,13 +62,15 @@ impl JobFilePlanner {
         file_name: &str,
         text: &str,
     ) -> Result<jobfile::Planned, jobfile::Diagnostics> {
+        if sql::looks_like_sql(text) {
+            let jobfile::Scripted { graph, warnings, .. } = self.plan_script(file_name, text)?;
+            return match graph {
+                Some(graph) => Ok(jobfile::Planned { graph, warnings }),
+                None => Err(jobfile::Diagnostics::whole(file_name, "the script starts no job")),
+            };
+        }
         let env = |name: &str| std::env::var(name).ok();
-        let context = jobfile::Context {
-            connectors: &*self.connectors,
-            expressions: &*self.expressions,
-            env: &env,
-        };
-        jobfile::plan(file_name, text, &context)
+        jobfile::plan(file_name, text, &self.context(&env))
     }
 }
 
@@ -63,6 +86,27 @@ impl Planner for JobFilePlanner {
             text: diagnostics.to_string(),
             diagnostics: diagnostics.to_json()["diagnostics"].take(),
         })
+    }
+
+    fn plan_as(&self, format: JobFileFormat, text: &str) -> Result<PlannedJob, PlanFailure> {
+        let name = match format {
+            JobFileFormat::Yaml => "job.yaml",
+            JobFileFormat::Sql => "job.sql",
+        };
+        match self.plan_file(name, text) {
+            Ok(jobfile::Planned { graph, warnings }) => {
+                let warnings = warnings.iter().filter_map(|w| serde_json::to_value(w).ok());
+                Ok(PlannedJob { graph, warnings: warnings.collect() })
+            }
+            Err(diagnostics) => Err(PlanFailure {
+                text: diagnostics.to_string(),
+                diagnostics: diagnostics.to_json()["diagnostics"].take(),
+            }),
+        }
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        jobfile::json_schema(&*self.connectors)
     }
 }
 
@@ -104,10 +148,20 @@ pub fn read_job_file(path: &Path) -> Result<(String, String), Failure> {
     let name = path.display().to_string();
     match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Ok((name, text)),
+            Ok(text) => Ok((name, with_job_name(path, text))),
             Err(_) => Err(Failure::new(Exit::Config, format!("{name} is not UTF-8 text"))),
         },
         Err(error) => Err(Failure::new(Exit::Config, format!("cannot read {name}: {error}"))
             .help("give the path of a job file; see examples/")),
     }
+}
+
+/// A script that does not name its job is called after its file, wherever it is planned.
+fn with_job_name(path: &Path, text: String) -> String {
+    let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("sql-job");
+    if !sql::looks_like_sql(&text) || text.contains("pipeline.name") {
+        return text;
+    }
+    let end = if text.trim_end().ends_with(';') { "" } else { ";" };
+    format!("{text}\n{end}SET 'pipeline.name' = '{}';\n", stem.replace('\'', ""))
 }

@@ -5,6 +5,7 @@
 // Printing is what a command line tool does; everything below it logs instead.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the user interface is the terminal")]
 
+pub mod access;
 pub mod arguments;
 pub mod client;
 pub mod commands;

@@ -2,10 +2,11 @@
 //! RPC like any other. Used by `run`, `local up` and the tests; not a second way to run
 //! the control plane.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use jobmanager::{JobManagerOptions, RunningJobManager};
+use safety::Safety;
 use taskmanager::{RunningTaskManager, TaskManagerOptions};
 
 use crate::composition;
@@ -19,6 +20,9 @@ pub struct LocalOptions {
     pub slots: u32,
     pub storage: String,
     pub state_dir: PathBuf,
+    /// Whether rows that pass may be looked at.
+    pub taps: bool,
+    pub safety: Safety,
 }
 
 /// A running embedded cluster. Stops when told to, or when dropped with its runtime.
@@ -33,13 +37,19 @@ impl LocalCluster {
             JobManagerOptions {
                 rpc_addr: options.rpc_addr,
                 http_addr: options.http_addr,
+                taps: options.taps,
+                safety: options.safety.clone(),
                 ..JobManagerOptions::new(options.storage)
             },
             composition::job_manager_parts(),
         )
         .await?;
         let task_manager = taskmanager::start(
-            TaskManagerOptions::new(job_manager.rpc_addr.to_string(), options.slots),
+            TaskManagerOptions {
+                taps: options.taps,
+                safety: options.safety,
+                ..TaskManagerOptions::new(reachable(job_manager.rpc_addr), options.slots)
+            },
             composition::task_manager_parts(options.state_dir),
         )
         .await?;
@@ -48,7 +58,7 @@ impl LocalCluster {
 
     /// URL of the HTTP API.
     pub fn url(&self) -> String {
-        format!("http://{}", self.job_manager.http_addr)
+        format!("http://{}", reachable(self.job_manager.http_addr))
     }
 
     pub async fn shutdown(self) -> Result<(), Failure> {
@@ -56,4 +66,15 @@ impl LocalCluster {
         self.job_manager.shutdown().await?;
         Ok(())
     }
+}
+
+/// How this process reaches its own listener: one on all addresses, over loopback.
+fn reachable(mut addr: SocketAddr) -> String {
+    if addr.ip().is_unspecified() {
+        addr.set_ip(match addr.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    addr.to_string()
 }

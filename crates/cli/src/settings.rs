@@ -6,10 +6,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::arguments::Switch;
 use crate::exit::{Exit, Failure};
 
 /// Keys a configuration file may have: the flags' names.
-const KEYS: [&str; 9] = [
+const KEYS: &[&str] = &[
     "http-addr",
     "rpc-addr",
     "jobmanager",
@@ -19,6 +20,16 @@ const KEYS: [&str; 9] = [
     "state-dir",
     "timeout",
     "log",
+    "log-format",
+    "api-token-file",
+    "cluster-secret-file",
+    "insecure",
+    "allowed-hosts",
+    "metrics-public",
+    "metrics-addr",
+    "taps",
+    "advertised-host",
+    "token-file",
 ];
 
 /// The configuration file's values.
@@ -61,6 +72,23 @@ impl Settings {
         flag.map(str::to_owned).or_else(|| self.values.get(key).cloned())
     }
 
+    /// A file's or folder's path.
+    pub fn path(&self, key: &str, flag: Option<&Path>) -> Option<PathBuf> {
+        flag.map(Path::to_path_buf).or_else(|| self.values.get(key).map(PathBuf::from))
+    }
+
+    /// A switch: on when its flag is given, or the file says `true`.
+    pub fn switch(&self, key: &str, flag: bool) -> Result<bool, Failure> {
+        match self.values.get(key).map(String::as_str) {
+            None | Some("false") => Ok(flag),
+            Some("true") => Ok(true),
+            Some(other) => {
+                let text = format!("{key} `{other}` is neither true nor false");
+                Err(Failure::new(Exit::Config, text))
+            }
+        }
+    }
+
     /// A socket address; host names are looked up.
     pub fn address(
         &self,
@@ -75,6 +103,29 @@ impl Settings {
         };
         let mut found = text.to_socket_addrs().map_err(|e| wrong(e.to_string()))?;
         found.next().ok_or_else(|| wrong("no such host".to_owned()))
+    }
+
+    /// Whether rows may be looked at: as said, else only while `addr` is loopback.
+    pub fn taps(&self, flag: Option<Switch>, addr: SocketAddr) -> Result<bool, Failure> {
+        match (flag, self.values.get("taps").map(String::as_str)) {
+            (Some(switch), _) => Ok(switch == Switch::On),
+            (None, None) => Ok(addr.ip().is_loopback()),
+            (None, Some("on")) => Ok(true),
+            (None, Some("off")) => Ok(false),
+            (None, Some(other)) => {
+                let text = format!("taps `{other}` is neither on nor off");
+                Err(Failure::new(Exit::Config, text))
+            }
+        }
+    }
+
+    /// As [`Self::address`], for an address that is used only when it is given.
+    pub fn some_address(
+        &self,
+        key: &str,
+        flag: Option<&str>,
+    ) -> Result<Option<SocketAddr>, Failure> {
+        self.text(key, flag).map(|text| self.address(key, Some(&text), "")).transpose()
     }
 
     /// Slots: from 1 to 1024.

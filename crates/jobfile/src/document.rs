@@ -1,12 +1,13 @@
 //! The envelope of a job file (`apiVersion`, `kind`, `metadata`, `spec`) and the settings
 //! of the job as a whole. The nodes are read by `nodes`. Called by `lib::plan`.
 
-use model::config::{CheckpointConfig, RestartStrategy, StateBackendKind, StateConfig};
+use model::config::{CheckpointConfig, RestartStrategy, SloConfig, StateBackendKind, StateConfig};
 use model::key_group::{DEFAULT_MAX_PARALLELISM, MAX_PARALLELISM_LIMIT};
 
 use crate::diagnostic::Report;
 use crate::fields::{Fields, Spanned};
 use crate::nodes::{self, NodeDef};
+use crate::slo;
 use crate::yaml::Node;
 
 pub(crate) const API_VERSION: &str = "weir.dev/v1";
@@ -20,7 +21,10 @@ pub(crate) struct Document<'a> {
     pub(crate) checkpoint: CheckpointConfig,
     pub(crate) restart: RestartStrategy,
     pub(crate) state: StateConfig,
+    pub(crate) slo: SloConfig,
     pub(crate) nodes: Vec<NodeDef<'a>>,
+    /// `sql`: statements instead of nodes.
+    pub(crate) sql: Option<&'a Node>,
     /// Where to point when the job as a whole is wrong.
     pub(crate) span: std::ops::Range<usize>,
 }
@@ -51,6 +55,17 @@ fn read_spec<'a>(spec: &Fields<'a>, name: String, report: &'a Report<'a>) -> Doc
     let checkpoint = spec.fields("checkpoint", "`checkpoint`").map(checkpoint);
     let state = spec.fields("state", "`state`").map(state);
     let restart = spec.fields("restart", "`restart`").and_then(restart);
+    let slo = spec.fields("slo", "`slo`").map(slo::read);
+    let sql = spec.node("sql").and_then(|node| spec.sql_of(node, "sql"));
+    if sql.is_some() {
+        for name in ["sources", "transforms", "sinks"] {
+            if let Some((key, _)) = spec.get(name) {
+                let message = format!("`{name}` stands beside `sql`");
+                let help = "a job is either SQL or nodes; write CREATE TABLE for sources and sinks";
+                report.add_help("E0107", &key.span, message, help);
+            }
+        }
+    }
     Document {
         name,
         parallelism,
@@ -58,7 +73,12 @@ fn read_spec<'a>(spec: &Fields<'a>, name: String, report: &'a Report<'a>) -> Doc
         checkpoint: checkpoint.unwrap_or_default(),
         restart: restart.unwrap_or_default(),
         state: state.unwrap_or_default(),
-        nodes: nodes::read(spec, report, max_parallelism),
+        slo: slo.unwrap_or_default(),
+        nodes: match sql {
+            Some(_) => Vec::new(),
+            None => nodes::read(spec, report, max_parallelism),
+        },
+        sql,
         span: spec.span.clone(),
     }
 }
@@ -125,6 +145,8 @@ fn checkpoint(fields: Fields<'_>) -> CheckpointConfig {
             default.tolerable_failures,
         ),
         retain: u32_or(fields.integer("retain", 1..=10_000), default.retain),
+        retain_on_cancellation: fields.boolean("retainOnCancellation").is_some_and(|b| b.value),
+        retain_on_finish: fields.boolean("retainOnFinish").is_some_and(|b| b.value),
     };
     fields.choice("mode", &[("exactly-once", ())]);
     fields.finish();

@@ -1,6 +1,8 @@
 //! A JobGraph for people and tools: text, Graphviz dot, JSON. Called by `streamctl plan`
 //! and `describe`, and by the HTTP API.
 
+mod relational;
+
 use std::fmt::Write as _;
 
 use arrow::datatypes::Schema;
@@ -122,13 +124,16 @@ fn columns(schema: &Schema) -> String {
 /// What an operator does, in one line.
 fn detail(spec: &OperatorSpec) -> String {
     match spec {
-        OperatorSpec::Source { source, dead_letter } => {
+        OperatorSpec::Source { source, dead_letter, alignment } => {
             let columns = match &source.projection {
                 Some(columns) => format!(", columns {}", columns.join(", ")),
                 None => String::new(),
             };
             let dead = if *dead_letter { ", bad records to dead letter" } else { "" };
-            format!("{}{columns}{dead}", source.connector)
+            let aligned = alignment.as_ref().map(|a| {
+                format!(", within {} of group {}", show_duration(a.max_drift_ms), a.group)
+            });
+            format!("{}{columns}{dead}{}", source.connector, aligned.unwrap_or_default())
         }
         OperatorSpec::Filter { predicate } => predicate.clone(),
         OperatorSpec::Project { columns } => select(columns),
@@ -187,6 +192,7 @@ fn detail(spec: &OperatorSpec) -> String {
             format!("{}{window} by {}, {}", t.n, order.join(", "), keys(&t.keys))
         }
         OperatorSpec::Sink { sink } => sink.connector.clone(),
+        other => relational::detail(other),
     }
 }
 
@@ -226,6 +232,8 @@ fn join(join: JoinType) -> &'static str {
         JoinType::Left => "left",
         JoinType::Right => "right",
         JoinType::Full => "full",
+        JoinType::Semi => "semi",
+        JoinType::Anti => "anti",
     }
 }
 
@@ -245,6 +253,13 @@ fn window(window: &Window) -> String {
             offset(offset_ms)
         ),
         Window::Session { gap_ms } => format!("session {}", show_duration(gap_ms)),
+        Window::Cumulating { step_ms, size_ms, offset_ms } => format!(
+            "cumulating {} by {}{}",
+            show_duration(size_ms),
+            show_duration(step_ms),
+            offset(offset_ms)
+        ),
+        Window::Attached => "attached".into(),
     }
 }
 
@@ -254,9 +269,14 @@ fn calls(calls: &[AggregateCall]) -> String {
         .map(|c| {
             let function = model::aggregate::function_name(c.function);
             let argument = c.column.as_deref().unwrap_or("*");
+            let more = c.more_columns.iter().map(|m| format!(", {m}")).collect::<String>();
+            let argument = format!("{argument}{more}");
+            let filter = c.filter.as_ref().map(|f| format!(" FILTER ({f})")).unwrap_or_default();
+            let name = &c.name;
             match function.split_once(' ') {
-                Some((name, modifier)) => format!("{name}({modifier} {argument}) AS {}", c.name),
-                None => format!("{function}({argument}) AS {}", c.name),
+                Some((f, modifier)) => format!("{f}({modifier} {argument}){filter} AS {name}"),
+                None if c.distinct => format!("{function}(DISTINCT {argument}){filter} AS {name}"),
+                None => format!("{function}({argument}){filter} AS {name}"),
             }
         })
         .collect();

@@ -89,6 +89,20 @@ fn watermark_properties() -> Value {
     })
 }
 
+fn alignment() -> Value {
+    json!({
+        "type": "object",
+        "description": "Readers further ahead in event time than maxDrift wait for the slowest of the group.",
+        "required": ["maxDrift"],
+        "additionalProperties": false,
+        "properties": {
+            "maxDrift": reference("duration"),
+            "group": { "type": "string", "description": "Sources of one group wait for one another. Default: the source alone." },
+            "updateInterval": reference("duration"),
+        },
+    })
+}
+
 fn window() -> Value {
     let kind = |name: &str, required: &[&str], properties: Value| {
         let mut all = json!({ "type": { "const": name } });
@@ -158,6 +172,7 @@ fn spec(connectors: &dyn Connectors) -> Value {
                 },
             },
             "restart": restart(),
+            "slo": slo(),
             "sources": {
                 "type": "object",
                 "minProperties": 1,
@@ -189,6 +204,8 @@ fn checkpoint() -> Value {
             "minPause": reference("duration"),
             "tolerableFailures": reference("count"),
             "retain": reference("positive"),
+            "retainOnCancellation": { "type": "boolean", "default": false },
+            "retainOnFinish": { "type": "boolean", "default": false },
             "mode": { "const": "exactly-once" },
         },
     })
@@ -226,6 +243,41 @@ fn restart() -> Value {
     })
 }
 
+fn slo() -> Value {
+    let rate = || {
+        json!({
+            "type": "string",
+            "description": "At most so many in a time, for example 3/1h.",
+            "pattern": "^\\s*\\d+\\s*/\\s*(\\d+(\\.\\d+)?\\s*(ms|s|m|h|d)\\s*)+$|\\$\\{",
+        })
+    };
+    json!({
+        "type": "object",
+        "description": "Service level objectives: a breach shows everywhere and calls the webhook.",
+        "additionalProperties": false,
+        "properties": {
+            "freshness": reference("duration"),
+            "silence": reference("duration"),
+            "checkpointAge": reference("duration"),
+            "restartRate": rate(),
+            "deadLetterRate": rate(),
+            "webhook": {
+                "type": "object",
+                "required": ["url"],
+                "additionalProperties": false,
+                "properties": {
+                    "url": { "type": "string", "pattern": "^https?://|\\$\\{" },
+                    "secret": {
+                        "type": "string",
+                        "description": "A reference such as ${env:NAME}.",
+                        "pattern": "^\\$\\{env:[A-Za-z0-9_]+\\}$",
+                    },
+                },
+            },
+        },
+    })
+}
+
 /// Keys that every node has.
 fn common() -> Map<String, Value> {
     let mut common = Map::new();
@@ -251,6 +303,7 @@ fn connector_node(connectors: &dyn Connectors, role: Role) -> Value {
                         json!({ "type": "object", "minProperties": 1, "additionalProperties": types }),
                     );
                     properties.insert("watermark".into(), reference("watermark"));
+                    properties.insert("watermarkAlignment".into(), alignment());
                     properties.insert("deadLetter".into(), json!({ "type": "string" }));
                     properties.insert(
                         "onBadRecord".into(),

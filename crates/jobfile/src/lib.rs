@@ -3,29 +3,30 @@
 //! reported at once, each with line, column and help.
 //!
 //! Stages: `yaml` (text to tree) -> `document`, `nodes` (tree to definitions) -> `resolve`
-//! (names, cycles) -> `typing` (operators with schemas) -> `prune` -> `assemble`.
+//! (names, cycles) -> `typing` (operators with schemas) -> `planner`, where SQL joins.
 //! Called by `cli` (validate, plan, run, submit) and `jobmanager` (submitted files).
 
-mod assemble;
-mod diagnostic;
 mod document;
 pub mod explain;
 mod fields;
 mod json_schema;
-mod logical;
 mod nodes;
-mod prune;
 mod quantity;
 mod resolve;
+mod script;
+mod slo;
 mod sql_text;
-mod sql_type;
 mod substitution;
 mod typing;
 mod yaml;
 
 use model::connector::Connectors;
 use model::expression::Expressions;
-use model::job_graph::{JOB_GRAPH_VERSION, JobGraph};
+use model::job_graph::{
+    FilePlace, JOB_GRAPH_VERSION, JobFileFormat, JobFileOrigin, JobGraph, JobVertex, OperatorNode,
+};
+
+use planner::{diagnostic, logical, sql_type};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use json_schema::json_schema;
@@ -41,6 +42,39 @@ pub struct Context<'a> {
     pub expressions: &'a dyn Expressions,
     /// Environment variables, for `${env:NAME}`.
     pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Understands `spec.sql` and scripts.
+    pub sql: &'a dyn planner::sql::SqlPlanner,
+    /// The connector that shows the rows of a SELECT of a script; `None`: it is refused.
+    pub preview: Option<&'a str>,
+}
+
+/// What a script of SQL is: a job, or answers, or both.
+#[derive(Clone, Debug)]
+pub struct Scripted {
+    /// `None`: no statement starts a job.
+    pub graph: Option<JobGraph>,
+    /// `W....` only.
+    pub warnings: Vec<Diagnostic>,
+    /// Of EXPLAIN, SHOW and DESCRIBE.
+    pub answers: Vec<planner::sql::SqlAnswer>,
+}
+
+/// Plans a script of SQL statements. The job is called as `SET 'pipeline.name'` says, else
+/// after the file. Does no I/O; never panics on bad input.
+pub fn plan_sql(file_name: &str, text: &str, ctx: &Context<'_>) -> Result<Scripted, Diagnostics> {
+    let report = Report::new(text);
+    let stem = std::path::Path::new(file_name).file_stem().and_then(|s| s.to_str());
+    let envelope = script::Envelope::named(&script::job_name(stem.unwrap_or("sql-job")));
+    let same = |at: &std::ops::Range<usize>| at.clone();
+    let source = script::Script { sql: text, locate: &same, format: JobFileFormat::Sql };
+    let (graph, answers) = script::plan(&source, envelope, &report, ctx);
+    let errors = report.errors();
+    let items = report.take();
+    if errors == 0 {
+        return Ok(Scripted { graph, warnings: items, answers });
+    }
+    let items = items.into_iter().filter(Diagnostic::is_error).collect();
+    Err(Diagnostics { file: file_name.to_owned(), items })
 }
 
 /// A job ready to be submitted.
@@ -71,16 +105,26 @@ pub fn plan(file_name: &str, text: &str, ctx: &Context<'_>) -> Result<Planned, D
 fn plan_into(report: &Report<'_>, text: &str, ctx: &Context<'_>) -> Option<JobGraph> {
     let root = yaml::parse(text, report, ctx.env)?;
     let document = document::read(&root, report)?;
+    if let Some(node) = document.sql {
+        if report.errors() > 0 {
+            return None;
+        }
+        let sql = node.scalar().map(|s| s.text.clone()).unwrap_or_default();
+        let locate = |at: &std::ops::Range<usize>| node.locate(at, report.source.text);
+        let source = script::Script { sql: &sql, locate: &locate, format: JobFileFormat::Yaml };
+        let envelope = script::Envelope::of_document(&document);
+        return script::plan(&source, envelope, report, ctx).0;
+    }
     let resolved = resolve::resolve(&document.nodes, report)?;
     let ops = typing::type_graph(ctx, report, &document, &resolved);
     if report.errors() > 0 {
         return None;
     }
-    let mut ops = prune::drop_unused(ops);
+    let mut ops = planner::prune::drop_unused(ops);
     stop_unread_late_rows(&mut ops, &document, report);
-    prune::prune(&mut ops, ctx.expressions);
-    let placed = match assemble::place(&ops, ctx) {
-        Ok(placed) => placed,
+    let context = planner::Context { connectors: ctx.connectors, expressions: ctx.expressions };
+    let cut = match planner::cut(ops, &context) {
+        Ok(cut) => cut,
         Err(failed) => {
             let name = &document.nodes[failed.node].name;
             let message = format!("`{}`: {}", name.value, failed.error.chain());
@@ -88,17 +132,19 @@ fn plan_into(report: &Report<'_>, text: &str, ctx: &Context<'_>) -> Option<JobGr
             return None;
         }
     };
-    let (vertices, edges) = assemble::vertices(&placed);
+    let origin = origin(&cut.vertices, &document, report);
     let graph = JobGraph {
         version: JOB_GRAPH_VERSION,
         name: document.name.clone(),
         max_parallelism: document.max_parallelism,
-        vertices,
-        edges,
+        vertices: cut.vertices,
+        edges: cut.edges,
         checkpoint: document.checkpoint.clone(),
         restart: document.restart.clone(),
         state: document.state.clone(),
         job_file: text.to_owned(),
+        origin,
+        slo: document.slo.clone(),
     };
     match graph.validate() {
         Ok(()) => Some(graph),
@@ -107,6 +153,19 @@ fn plan_into(report: &Report<'_>, text: &str, ctx: &Context<'_>) -> Option<JobGr
             None
         }
     }
+}
+
+/// Where the nodes stand that the operators come from. What the planner adds is named after
+/// its node, with a suffix behind a `$`.
+fn origin(vertices: &[JobVertex], document: &Document<'_>, report: &Report<'_>) -> JobFileOrigin {
+    let place = |operator: &OperatorNode| {
+        let name = operator.name.split('$').next().unwrap_or_default();
+        let node = document.nodes.iter().find(|n| n.name.value == name)?;
+        let (line, column) = report.source.position(node.name.span.start);
+        Some((operator.uid.clone(), FilePlace { line: line as u32, column: column as u32 }))
+    };
+    let operators = vertices.iter().flat_map(|v| &v.operators);
+    JobFileOrigin { format: JobFileFormat::Yaml, places: operators.filter_map(place).collect() }
 }
 
 /// Late rows that nobody reads are counted, not put out.

@@ -79,6 +79,7 @@ pub(crate) struct SourceDef {
     pub(crate) options: Json,
     pub(crate) schema: Option<SchemaRef>,
     pub(crate) watermark: Option<WatermarkDef>,
+    pub(crate) alignment: Option<Spanned<AlignmentDef>>,
     /// Name of the sink that takes bad records.
     pub(crate) dead_letter: Option<Name>,
 }
@@ -87,6 +88,15 @@ pub(crate) struct WatermarkDef {
     pub(crate) column: Name,
     pub(crate) delay_ms: i64,
     pub(crate) idle_timeout_ms: Option<i64>,
+}
+
+/// `watermarkAlignment` of a source.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AlignmentDef {
+    /// `None`: the source is a group of its own.
+    pub(crate) group: Option<String>,
+    pub(crate) max_drift_ms: i64,
+    pub(crate) update_interval_ms: i64,
 }
 
 /// SQL text: a part of a scalar.
@@ -263,6 +273,9 @@ fn is_node_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
+/// How often the readers of a group in different processes hear of each other.
+const DEFAULT_UPDATE_INTERVAL_MS: i64 = 100;
+
 const CONNECTOR_HELP: &str = "name what to connect to, for example `connector: filesystem`";
 
 fn source<'a>(fields: &Fields<'a>) -> Option<Body<'a>> {
@@ -274,6 +287,11 @@ fn source<'a>(fields: &Fields<'a>) -> Option<Body<'a>> {
     let watermark = match fields.fields("watermark", "`watermark`") {
         Some(watermark) => Some(watermark_def(watermark)?),
         None if fields.node("watermark").is_some() => return None,
+        None => None,
+    };
+    let alignment = match fields.fields("watermarkAlignment", "`watermarkAlignment`") {
+        Some(alignment) => Some(alignment_def(alignment)?),
+        None if fields.node("watermarkAlignment").is_some() => return None,
         None => None,
     };
     let dead_letter = fields.text("deadLetter");
@@ -291,7 +309,7 @@ fn source<'a>(fields: &Fields<'a>) -> Option<Body<'a>> {
         _ => {}
     }
     let connector = connector?;
-    Some(Body::Source(SourceDef { connector, options, schema, watermark, dead_letter }))
+    Some(Body::Source(SourceDef { connector, options, schema, watermark, alignment, dead_letter }))
 }
 
 fn sink<'a>(fields: &Fields<'a>) -> Option<Body<'a>> {
@@ -355,6 +373,26 @@ fn watermark_def(fields: Fields<'_>) -> Option<WatermarkDef> {
         None => None,
     };
     Some(WatermarkDef { column: column?, delay_ms, idle_timeout_ms })
+}
+
+/// The settings of a source's watermark alignment. Consumes the fields.
+fn alignment_def(fields: Fields<'_>) -> Option<Spanned<AlignmentDef>> {
+    let help = "say how far a reader may be ahead in event time, for example `maxDrift: 10s`";
+    let drift = fields.require("maxDrift", help).and_then(|_| fields.duration("maxDrift", 0));
+    let group = fields.node("group").map(|_| fields.text("group"));
+    let interval = fields.node("updateInterval").map(|_| fields.duration("updateInterval", 1));
+    let span = fields.span.clone();
+    fields.finish();
+    let group = match group {
+        Some(group) => Some(group?.value),
+        None => None,
+    };
+    let update_interval_ms = match interval {
+        Some(interval) => interval?.value,
+        None => DEFAULT_UPDATE_INTERVAL_MS,
+    };
+    let value = AlignmentDef { group, max_drift_ms: drift?.value, update_interval_ms };
+    Some(Spanned { value, span })
 }
 
 /// Every `type` that a transform can have.

@@ -4,10 +4,11 @@
 
 use std::ops::Range;
 
-use arrow::datatypes::Schema;
 use model::operator_spec::AggregateFunction;
 
 use crate::diagnostic::closest;
+
+pub(crate) use planner::names::{is_identifier, plain_column, quote, unquote};
 
 /// A mistake at bytes of the text.
 pub(crate) struct TextError {
@@ -73,56 +74,6 @@ fn top_level(text: &str) -> Vec<Range<usize>> {
         }
     }
     found
-}
-
-/// The name without its quotes.
-pub(crate) fn unquote(name: &str) -> String {
-    for quote in ['"', '`'] {
-        if let Some(inner) = name.strip_prefix(quote).and_then(|n| n.strip_suffix(quote)) {
-            return inner.replace(&format!("{quote}{quote}"), &quote.to_string());
-        }
-    }
-    name.to_owned()
-}
-
-/// Quotes a column's name for the expression engine.
-pub(crate) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-pub(crate) fn is_identifier(text: &str) -> bool {
-    let quoted = |q: char| {
-        text.len() > 2
-            && text.starts_with(q)
-            && text.ends_with(q)
-            && !text[1..text.len() - 1].contains(q)
-    };
-    let mut chars = text.chars();
-    let plain = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
-        && chars.all(|c| c.is_alphanumeric() || c == '_');
-    plain || quoted('"') || quoted('`')
-}
-
-/// The column that `expr` is, if it is nothing but a column: by the rules of the expression
-/// engine, exactly or (unquoted) as the only one that differs in case.
-pub(crate) fn plain_column(expr: &str, schema: &Schema) -> Option<String> {
-    let expr = expr.trim();
-    if !is_identifier(expr) {
-        return None;
-    }
-    let name = unquote(expr);
-    if schema.index_of(&name).is_ok() {
-        return Some(name);
-    }
-    if name != expr {
-        return None;
-    }
-    let lower = name.to_lowercase();
-    let mut fitting = schema.fields().iter().filter(|f| f.name().to_lowercase() == lower);
-    match (fitting.next(), fitting.next()) {
-        (Some(only), None) => Some(only.name().clone()),
-        _ => None,
-    }
 }
 
 /// `expr AS name` in its two parts; the name is `None` without `AS`.

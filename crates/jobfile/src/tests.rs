@@ -1,6 +1,8 @@
+mod alignment;
 mod bad;
 mod connectors;
 mod plans;
+mod slo;
 mod unit;
 
 use std::path::PathBuf;
@@ -10,11 +12,14 @@ use crate::{Context, Diagnostics, Planned};
 /// Plans with the test connectors and an environment of one variable.
 fn plan(text: &str) -> Result<Planned, Diagnostics> {
     let expressions = sql::expressions();
+    let planner = sql::planner();
     let env = |name: &str| (name == "HOME_DIR").then(|| "/home/x".to_owned());
     let ctx = Context {
         connectors: &connectors::TestConnectors,
         expressions: expressions.as_ref(),
         env: &env,
+        sql: planner.as_ref(),
+        preview: None,
     };
     crate::plan("job.yaml", text, &ctx)
 }

@@ -341,7 +341,7 @@ impl<'a> Typing<'a> {
             Some(name) => Some(self.time_column(name, &input.schema)?),
             None => None,
         };
-        let spec = Deduplicate { keys: keys?, keep, time_column };
+        let spec = Deduplicate { keys: keys?, keep, time_column, ..Deduplicate::default() };
         let op = self.add(scope, "", OperatorSpec::Deduplicate(spec))?;
         Some(self.stream(scope, op))
     }
@@ -381,6 +381,7 @@ impl<'a> Typing<'a> {
             order_by,
             rank_column: top.rank_column.as_ref().map(|r| r.value.clone()),
             per_window: top.per_window,
+            ..TopN::default()
         };
         let op = self.add(scope, "", OperatorSpec::TopN(spec))?;
         let stream = self.stream(scope, op);

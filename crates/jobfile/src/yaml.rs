@@ -66,6 +66,11 @@ pub(crate) enum Value<'a> {
 }
 
 impl Scalar {
+    /// With its references to environment variables, not their values.
+    pub(crate) fn as_written(&self) -> &str {
+        &self.decoded
+    }
+
     pub(crate) fn value(&self) -> Value<'_> {
         let whole = matches!(self.substitutions.as_slice(), [only] if only.decoded == (0..self.decoded.len()));
         if self.style != Style::Plain && !whole {

@@ -3,6 +3,7 @@
 //! ticker in `server.rs`.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{AllocationId, Clock, JobId, LeaderEpoch, TaskManagerId};
@@ -18,6 +19,7 @@ pub struct Cluster {
     clock: Arc<dyn Clock>,
     core: Mutex<ResourceManager>,
     mailboxes: Mutex<BTreeMap<JobId, mpsc::Sender<JobMessage>>>,
+    lost: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -30,6 +32,7 @@ impl Cluster {
             clock,
             core: Mutex::new(ResourceManager::new(epoch, heartbeat_timeout_ms)),
             mailboxes: Mutex::new(BTreeMap::new()),
+            lost: AtomicU64::new(0),
         }
     }
 
@@ -85,6 +88,11 @@ impl Cluster {
         self.apply(ResourceEvent::Unreachable { id, job, reason });
     }
 
+    /// How many TaskManagers were lost so far.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
     /// (total, free).
     pub fn slots(&self) -> (usize, usize) {
         lock(&self.core).slots()
@@ -107,6 +115,7 @@ impl Cluster {
                     self.deliver(job, JobEvent::SlotsWaiting { needed, free });
                 }
                 ResourceAction::Lost { id, jobs, reason } => {
+                    self.lost.fetch_add(1, Relaxed);
                     tracing::warn!(task_manager = %id, reason, "lost");
                     for job in jobs {
                         let (id, reason) = (id.clone(), reason.clone());

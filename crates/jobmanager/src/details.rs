@@ -1,7 +1,7 @@
 //! A job as people see it: the JSON of the HTTP API. Built by `job_master` when asked, kept
 //! by `dispatcher.rs` when the job is over, sent by `rest/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::execution_state::{ExecutionState, JobStatus};
@@ -12,9 +12,13 @@ use serde::Serialize;
 
 use crate::checkpoint::history::{CheckpointRecord, CheckpointStatus};
 use crate::execution_graph::{ExceptionEntry, ExecutionVertex, TaskKey};
+use crate::health::Health;
 use crate::job_master::JobSpec;
 use crate::job_metrics::{JobMetrics, Rates, combine, combine_rates};
 use crate::job_state::JobState;
+use crate::plan_view::PlanView;
+use crate::slo::SloStatus;
+use crate::timeline::AttemptRecord;
 
 /// Everything that is known of a job at one moment.
 #[derive(Clone, Debug)]
@@ -25,6 +29,22 @@ pub struct JobSnapshot {
     /// Oldest first.
     pub exceptions: Vec<ExceptionEntry>,
     pub graph: Arc<JobGraph>,
+    /// Oldest first.
+    pub attempts: Vec<Arc<AttemptRecord>>,
+    /// The newest start from a checkpoint.
+    pub restored: Option<RestoredCheckpoint>,
+    /// Vertices whose source never ends by itself.
+    pub unbounded: BTreeSet<VertexId>,
+}
+
+/// The checkpoint an attempt started from.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoredCheckpoint {
+    pub id: CheckpointId,
+    pub restored_at_ms: i64,
+    /// Where it lies; `None` when it is of an earlier job and the history lacks it.
+    pub path: Option<String>,
 }
 
 /// `GET /api/v1/jobs/{job}`. Times in milliseconds since the epoch.
@@ -52,6 +72,10 @@ pub struct JobDetails {
     pub sources: SourceThroughput,
     pub vertices: Vec<VertexDetails>,
     pub checkpoints: CheckpointSummary,
+    /// Filled in by `observer.rs`, which has the memory.
+    pub health: Health,
+    pub slos: Vec<SloStatus>,
+    pub plan: Arc<PlanView>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -82,6 +106,8 @@ pub struct VertexDetails {
     pub states: BTreeMap<ExecutionState, usize>,
     pub metrics: TaskMetrics,
     pub rates: Rates,
+    /// Least of the subtasks; `None` while one has none.
+    pub watermark: Option<i64>,
     pub subtasks: Vec<SubtaskDetails>,
 }
 
@@ -170,12 +196,24 @@ pub(crate) fn snapshot(
         sources,
         vertices,
         checkpoints: summary(state),
+        health: Health::of_status(state, now_ms),
+        slos: Vec::new(),
+        plan: Arc::new(PlanView::of(&spec.graph)),
     };
+    let restored = state.timeline().last_restore().map(|(id, restored_at_ms)| {
+        let kept = state.checkpoints().history().records().find(|r| r.id == id);
+        let from = spec.from.as_ref().filter(|(_, m)| m.checkpoint == id).map(|(uri, _)| uri);
+        let path = kept.and_then(|r| r.path.clone()).or_else(|| from.cloned());
+        RestoredCheckpoint { id, restored_at_ms, path }
+    });
     JobSnapshot {
         details,
         checkpoints: state.checkpoints().history().records().cloned().collect(),
         exceptions: state.graph().exceptions().cloned().collect(),
         graph: spec.graph.clone(),
+        attempts: state.timeline().records(state.graph()),
+        restored,
+        unbounded: BTreeSet::new(),
     }
 }
 
@@ -210,6 +248,7 @@ fn vertex(
     let rates: Vec<Rates> = subtasks.iter().map(|s| s.rates).collect();
     let operators =
         spec.graph.vertex(vertex.id).map(|v| v.operators.as_slice()).unwrap_or_default();
+    let combined = combine(subtasks.iter().map(|s| &s.metrics));
     VertexDetails {
         id: vertex.id,
         name: vertex.name.clone(),
@@ -223,7 +262,8 @@ fn vertex(
             })
             .collect(),
         states,
-        metrics: combine(subtasks.iter().map(|s| &s.metrics)),
+        watermark: combined.watermark,
+        metrics: combined,
         rates: combine_rates(&rates),
         subtasks,
     }

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::job_graph::JobGraph;
+use model::job_graph::{JobFileFormat, JobGraph};
 use model::{Error, JobId, Result, TaskManagerId};
 
 use crate::details::JobSnapshot;
 use crate::ha::job_store::{JobStore, StoredJob};
 use crate::job_master::{JobContext, JobHandle, JobMaster, JobMessage, JobSpec};
-use crate::{PlanFailure, Planner};
+use crate::observer::Observer;
+use crate::{PlanFailure, PlannedJob, Planner};
 
 /// Jobs that are over and still remembered.
 pub const MAX_ENDED: usize = 100;
@@ -18,8 +19,8 @@ pub const MAX_ENDED: usize = 100;
 /// A job to run, as the HTTP API takes it.
 #[derive(Clone, Debug, Default)]
 pub struct Submission {
-    /// YAML.
     pub job_file: String,
+    pub format: JobFileFormat,
     /// Start from this checkpoint.
     pub from: Option<String>,
     /// Instead of the file's.
@@ -55,11 +56,55 @@ pub struct Dispatcher {
     planner: Arc<dyn Planner>,
     store: Arc<dyn JobStore>,
     jobs: Mutex<Jobs>,
+    observer: Arc<Observer>,
+    taps: bool,
 }
 
 impl Dispatcher {
     pub fn new(context: JobContext, planner: Arc<dyn Planner>, store: Arc<dyn JobStore>) -> Self {
-        Self { context, planner, store, jobs: Mutex::default() }
+        let observer = Arc::new(Observer::new(context.clock.clone()));
+        Self { context, planner, store, jobs: Mutex::default(), observer, taps: true }
+    }
+
+    /// Whether people may look at rows that pass.
+    #[must_use]
+    pub fn with_taps(mut self, taps: bool) -> Self {
+        self.taps = taps;
+        self
+    }
+
+    pub fn taps(&self) -> bool {
+        self.taps
+    }
+
+    /// What is remembered of the jobs.
+    pub fn observer(&self) -> &Arc<Observer> {
+        &self.observer
+    }
+
+    /// The JSON Schema of job files.
+    pub fn schema(&self) -> serde_json::Value {
+        self.planner.schema()
+    }
+
+    /// Plans a job file without running it.
+    ///
+    /// # Errors
+    /// [`SubmitError::Plan`] with what is wrong with it.
+    pub async fn plan(
+        &self,
+        format: JobFileFormat,
+        text: String,
+    ) -> std::result::Result<PlannedJob, SubmitError> {
+        let planner = self.planner.clone();
+        let planned = tokio::task::spawn_blocking(move || planner.plan_as(format, &text)).await;
+        planned
+            .map_err(|e| {
+                SubmitError::Refused(
+                    Error::internal("planning the job file broke off").caused_by(e),
+                )
+            })?
+            .map_err(SubmitError::Plan)
     }
 
     pub fn context(&self) -> &JobContext {
@@ -75,16 +120,7 @@ impl Dispatcher {
         self: &Arc<Self>,
         submission: Submission,
     ) -> std::result::Result<(JobId, String), SubmitError> {
-        let planner = self.planner.clone();
-        let text = submission.job_file;
-        let planned = tokio::task::spawn_blocking(move || planner.plan(&text)).await;
-        let mut graph = planned
-            .map_err(|e| {
-                SubmitError::Refused(
-                    Error::internal("planning the job file broke off").caused_by(e),
-                )
-            })?
-            .map_err(SubmitError::Plan)?;
+        let mut graph = self.plan(submission.format, submission.job_file).await?.graph;
         if let Some(name) = submission.name {
             graph.name = name;
         }
@@ -126,7 +162,8 @@ impl Dispatcher {
         Ok((id, name))
     }
 
-    async fn ended(&self, id: JobId, snapshot: JobSnapshot) {
+    async fn ended(&self, id: JobId, mut snapshot: JobSnapshot) {
+        self.observer.finish(&mut snapshot);
         if let Err(error) = self.store.remove(id).await {
             tracing::warn!(job = %id, error = %error.chain(), "the job's record was not removed");
         }
@@ -185,6 +222,13 @@ impl Dispatcher {
         }
     }
 
+    /// What is known of the jobs that are not over.
+    pub async fn running_snapshots(&self) -> Vec<JobSnapshot> {
+        let handles = self.running_jobs();
+        let asked = handles.iter().map(|h| h.ask(|reply| JobMessage::Describe { reply }));
+        futures::future::join_all(asked).await.into_iter().flatten().collect()
+    }
+
     /// What is known of every job, newest submission first.
     pub async fn snapshots(&self) -> Vec<Arc<JobSnapshot>> {
         let handles = self.running_jobs();
@@ -210,7 +254,10 @@ impl Dispatcher {
 
     async fn describe(&self, handle: &JobHandle) -> Result<Arc<JobSnapshot>> {
         match handle.ask(|reply| JobMessage::Describe { reply }).await {
-            Ok(snapshot) => Ok(Arc::new(snapshot)),
+            Ok(mut snapshot) => {
+                self.observer.decorate(&mut snapshot);
+                Ok(Arc::new(snapshot))
+            }
             // It ended while we asked.
             Err(_) => self.ended_snapshot(handle.id).await,
         }

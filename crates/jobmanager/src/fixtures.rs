@@ -11,6 +11,7 @@ use model::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use model::config::{CheckpointConfig, RestartStrategy, StateConfig};
 use model::connector::{ConnectorInfo, Connectors, OptionError, SinkSpec, SourceSpec};
 use model::deployment::TaskDeployment;
+use model::inspection::{CpuProfile, LogInfo, ProcessDump};
 use model::job_graph::{JobEdge, JobGraph, JobVertex, OperatorNode, Partitioning};
 use model::operator_spec::OperatorSpec;
 use model::sink::{Committable, Committer, Sink, SinkWriter, WriterContext};
@@ -53,7 +54,11 @@ pub(crate) fn graph(parallelism: u32) -> JobGraph {
     };
     let sink =
         SinkSpec { connector: "out".into(), options: serde_json::Value::Null, schema: schema() };
-    let from = vertex("numbers", parallelism, OperatorSpec::Source { source, dead_letter: false });
+    let from = vertex(
+        "numbers",
+        parallelism,
+        OperatorSpec::Source { source, dead_letter: false, alignment: None },
+    );
     let to = vertex("out", parallelism, OperatorSpec::Sink { sink });
     let edge = JobEdge {
         from: from.id,
@@ -73,6 +78,8 @@ pub(crate) fn graph(parallelism: u32) -> JobGraph {
         restart: RestartStrategy::FixedDelay { attempts: 3, delay_ms: 1 },
         state: StateConfig::default(),
         job_file: String::new(),
+        origin: Default::default(),
+        slo: Default::default(),
     }
 }
 
@@ -257,10 +264,14 @@ impl FakeGateway {
         let (calls, received) = mpsc::unbounded_channel();
         (Arc::new(Self { calls, down: Mutex::default() }), received)
     }
-    fn pass(&self, addr: &str, call: Call) -> GatewayResult {
+    fn reach(&self, addr: &str) -> GatewayResult {
         if self.down.lock().unwrap().contains(addr) {
             return Err(GatewayError::Unreachable(Error::external("connection refused")));
         }
+        Ok(())
+    }
+    fn pass(&self, addr: &str, call: Call) -> GatewayResult {
+        self.reach(addr)?;
         let _ = self.calls.send(call);
         Ok(())
     }
@@ -298,5 +309,75 @@ impl TaskManagerGateway for FakeGateway {
         _: CheckpointId,
     ) -> GatewayResult {
         self.pass(addr, Call::Aborted)
+    }
+    async fn logs(&self, addr: &str) -> std::result::Result<Vec<LogInfo>, GatewayError> {
+        self.reach(addr)?;
+        Ok(vec![LogInfo { id: "main".into(), name: "taskmanager.log".into(), bytes: 7 }])
+    }
+    async fn log_text(
+        &self,
+        addr: &str,
+        log: &str,
+        _: u64,
+    ) -> std::result::Result<Option<String>, GatewayError> {
+        self.reach(addr)?;
+        Ok((log == "main").then(|| "a line\n".to_owned()))
+    }
+    async fn dump(&self, addr: &str) -> std::result::Result<ProcessDump, GatewayError> {
+        self.reach(addr)?;
+        Ok(ProcessDump::default())
+    }
+    async fn profile(
+        &self,
+        addr: &str,
+        seconds: u32,
+    ) -> std::result::Result<CpuProfile, GatewayError> {
+        self.reach(addr)?;
+        Ok(CpuProfile { seconds, ..CpuProfile::default() })
+    }
+}
+
+/// A running job as `details.rs` shows it: `numbers` (never ends, with event time) to `out`,
+/// two subtasks each. Tests change what they are about.
+pub(crate) fn running_snapshot() -> crate::details::JobSnapshot {
+    use model::execution_state::{ExecutionState, JobStatus};
+    let mut graph = graph(2);
+    let first = graph.vertices[0].operators[0].clone();
+    let spec = OperatorSpec::Watermark { column: "id".into(), delay_ms: 0, idle_timeout_ms: None };
+    graph.vertices[0].operators.push(OperatorNode {
+        uid: "time".into(),
+        name: "time".into(),
+        spec,
+        inputs: vec![schema()],
+        ..first
+    });
+    let place = model::job_graph::FilePlace { line: 12, column: 5 };
+    graph.origin.places.insert("out".into(), place);
+    let unbounded = BTreeSet::from([graph.vertices[0].id]);
+    let graph = Arc::new(graph);
+    let state = crate::job_state::JobState::new(JobId(7), &graph, 0);
+    let spec = crate::job_master::JobSpec { id: JobId(7), graph, submitted_at_ms: 0, from: None };
+    let mut snapshot = crate::details::snapshot(&spec, &state, &Default::default(), 0);
+    snapshot.unbounded = unbounded;
+    snapshot.details.status = JobStatus::Running;
+    for vertex in &mut snapshot.details.vertices {
+        vertex.watermark = Some(0);
+        for subtask in &mut vertex.subtasks {
+            subtask.state = ExecutionState::Running;
+            subtask.task_manager = Some(TaskManagerId("tm-1".into()));
+            subtask.metrics.watermark = Some(0);
+        }
+    }
+    snapshot
+}
+
+/// All goes on: a second later every source has read more and every watermark rose.
+pub(crate) fn advance(snapshot: &mut crate::details::JobSnapshot, now_ms: i64) {
+    for vertex in &mut snapshot.details.vertices {
+        vertex.metrics.records_in += 10;
+        vertex.watermark = Some(now_ms);
+        for subtask in &mut vertex.subtasks {
+            subtask.metrics.watermark = Some(now_ms);
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use model::metrics::TaskMetrics;
+use model::metrics::{MAX_SPLITS, TaskMetrics};
 use serde::Serialize;
 
 use crate::execution_graph::TaskKey;
@@ -104,9 +104,42 @@ pub fn combine<'a>(tasks: impl Iterator<Item = &'a TaskMetrics>) -> TaskMetrics 
             (Some(a), Some(b)) => Some([a[0].max(b[0]), a[1].max(b[1]), a[2].max(b[2])]),
             (a, b) => a.or(b),
         };
+        combine_details(&mut total, task);
         first = false;
     }
+    total.splits.sort_by_key(|split| split.watermark);
+    total.splits.truncate(MAX_SPLITS);
     total
+}
+
+/// The source that had a record last, all that is pending, the greatest lags and times, the
+/// splits that are furthest behind.
+fn combine_details(total: &mut TaskMetrics, task: &TaskMetrics) {
+    fn join<T>(a: Option<T>, b: Option<T>, of: impl FnOnce(T, T) -> T) -> Option<T> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(of(a, b)),
+            (a, b) => a.or(b),
+        }
+    }
+    total.source_idle_ms = join(total.source_idle_ms, task.source_idle_ms, u64::min);
+    total.pending_records = join(total.pending_records, task.pending_records, |a, b| a + b);
+    total.fetch_event_time_lag_ms =
+        join(total.fetch_event_time_lag_ms, task.fetch_event_time_lag_ms, i64::max);
+    total.splits.extend(task.splits.iter().cloned());
+    total.hot_key_group =
+        join(total.hot_key_group, task.hot_key_group, |a, b| if b.share > a.share { b } else { a });
+    for operator in &task.operators {
+        match total.operators.iter_mut().find(|o| o.uid == operator.uid) {
+            Some(sum) => {
+                sum.records_in += operator.records_in;
+                sum.records_out += operator.records_out;
+                sum.state_bytes += operator.state_bytes;
+            }
+            None => total.operators.push(operator.clone()),
+        }
+    }
+    total.alignment_ms = total.alignment_ms.max(task.alignment_ms);
+    total.restore_ms = total.restore_ms.max(task.restore_ms);
 }
 
 /// Rates of several tasks as one: sums of flows, means of shares.

@@ -23,6 +23,7 @@ use crate::checkpoint::{CheckpointAction, CheckpointCoordinator, CheckpointEvent
 use crate::execution_graph::{ExecutionGraph, TaskKey};
 use crate::failover::{Decision, Failover};
 use crate::slot_pool::Slot;
+use crate::timeline::Timeline;
 
 /// How long canceled tasks may take to say so before a restart goes on without them: their
 /// attempt number keeps them out.
@@ -122,6 +123,7 @@ pub struct JobState {
     status_since: Vec<(JobStatus, i64)>,
     message: Option<String>,
     failure: Option<String>,
+    timeline: Timeline,
 }
 
 type Actions = Vec<JobAction>;
@@ -129,7 +131,10 @@ type Actions = Vec<JobAction>;
 impl JobState {
     pub fn new(job: JobId, graph: &JobGraph, now_ms: i64) -> Self {
         let slots_needed = graph.slots_needed() as usize;
+        let mut timeline = Timeline::default();
+        timeline.begin(now_ms, Attempt(1));
         Self {
+            timeline,
             slots_needed,
             slots: vec![None; slots_needed],
             graph: ExecutionGraph::new(job, graph, now_ms),
@@ -164,8 +169,19 @@ impl JobState {
     pub fn restarts(&self) -> u32 {
         self.failover.restarts()
     }
+    /// What became of every attempt.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+    /// The present attempt starts from this checkpoint.
+    pub fn restored(&mut self, id: CheckpointId) {
+        self.timeline.restored(id);
+    }
     pub fn checkpoints(&self) -> &CheckpointCoordinator {
         &self.checkpoints
+    }
+    pub fn checkpoints_discarded(&mut self) {
+        self.checkpoints.discarded();
     }
     /// (needed, held).
     pub fn slots(&self) -> (usize, usize) {
@@ -374,6 +390,7 @@ impl JobState {
         if self.phase == Phase::Deployed && self.status != JobStatus::Running && self.graph.all(up)
         {
             self.enter(JobStatus::Running, now_ms);
+            self.timeline.running(now_ms);
             let attempt = self.graph.attempt();
             self.checkpoint(now_ms, CheckpointEvent::Running { attempt }, out);
         }
@@ -441,6 +458,8 @@ impl JobState {
     /// Cancels every task; [`Self::advance`] goes on when they are gone.
     fn drain(&mut self, now_ms: i64, next: Next, cause: &str, out: &mut Actions) {
         self.phase = Phase::Draining { until_ms: now_ms + CANCEL_TIMEOUT_MS, next };
+        let canceled = next == Next::End(JobStatus::Canceled);
+        self.timeline.ended(now_ms, Some(cause).filter(|_| !canceled));
         self.enter(
             match next {
                 Next::Restart { .. } => JobStatus::Restarting,
@@ -537,7 +556,9 @@ impl JobState {
         if let Phase::Backoff { until_ms } = self.phase
             && now_ms >= until_ms
         {
+            self.timeline.close(&self.graph);
             self.graph.next_attempt(now_ms);
+            self.timeline.begin(now_ms, self.graph.attempt());
             self.start(out);
         }
     }
@@ -562,6 +583,7 @@ impl JobState {
 
     fn end(&mut self, now_ms: i64, status: JobStatus, out: &mut Actions) {
         self.phase = Phase::Ended;
+        self.timeline.ended(now_ms, None);
         self.message = None;
         if status == JobStatus::Finished {
             self.failure = None;

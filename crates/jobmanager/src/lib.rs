@@ -2,8 +2,10 @@
 //! checkpoints and restarts them when something breaks. Knows no connector and no operator.
 //!
 //! Pure, events in and actions out: `slot_pool`, `resource_manager`, `execution_graph`,
-//! `scheduler`, `failover`, `checkpoint/coordinator`, `job_state`. Shells around them:
-//! `cluster`, `job_master`, `source_coordinator`, `dispatcher`, `rpc`, `rest`, `server`.
+//! `scheduler`, `failover`, `checkpoint/coordinator`, `job_state`, `watermark_alignment`.
+//! Shells around them:
+//! `cluster`, `job_master`, `source_coordinator`, `dispatcher`, `observer`, `rpc`, `rest`,
+//! `server`. What is told to people, pure: `details`, `timeline`, `health`, `slo`, `why`.
 //! Started by `cli`.
 
 pub mod checkpoint;
@@ -16,17 +18,28 @@ pub mod failover;
 mod fixtures;
 pub mod gateway;
 pub mod ha;
+pub mod health;
+pub mod job_exposition;
 pub mod job_master;
 pub mod job_metrics;
 pub mod job_state;
+pub mod metrics_history;
+pub mod observer;
+pub mod plan_view;
 pub mod resource_manager;
 pub mod rest;
 pub mod rpc;
 pub mod scheduler;
 mod server;
+pub mod slo;
 pub mod slot_pool;
 pub mod source_coordinator;
+pub mod timeline;
+pub mod traces;
+pub mod watermark_alignment;
+pub mod webhook;
+pub mod why;
 
 pub use server::{
-    JobManagerOptions, JobManagerParts, PlanFailure, Planner, RunningJobManager, start,
+    JobManagerOptions, JobManagerParts, PlanFailure, PlannedJob, Planner, RunningJobManager, start,
 };

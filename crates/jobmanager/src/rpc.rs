@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
 use model::deployment::TaskDeployment;
+use model::inspection::{CpuProfile, LogInfo, ProcessDump};
 use model::metrics::TaskMetrics;
 use model::{CheckpointId, Error, ExecutionAttemptId, LeaderEpoch, Result, TaskManagerId};
 use proto::v1::job_manager_service_server::{JobManagerService, JobManagerServiceServer};
@@ -16,19 +18,25 @@ use proto::{
     attempt_from_wire, attempt_to_wire, error_to_status, failure_from_wire, json_from_wire,
     json_to_wire, status_to_error, v1,
 };
+use safety::{ClusterSecret, Prover};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
 use crate::dispatcher::Dispatcher;
-use crate::gateway::{GatewayError, GatewayResult, TaskManagerGateway};
+use crate::gateway::{
+    GatewayError, GatewayResult, TapBatch, TapRequest, TapStream, TaskManagerGateway,
+};
 use crate::job_master::{JobHandle, JobMessage, TaskReport};
 use crate::slot_pool::TaskManagerInfo;
 use crate::source_coordinator::SplitsAnswer;
+use crate::watermark_alignment::{Elsewhere, Report};
 
 /// Snapshots carry small state inline, deployments the graph and what is restored.
 const MAX_MESSAGE: usize = 256 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Beyond the seconds it samples: finding the names of functions takes its time.
+const PROFILE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What TaskManagers are told about heartbeats.
 #[derive(Clone, Copy, Debug)]
@@ -228,11 +236,25 @@ impl JobManagerService for JobManagerRpc {
             Ok(v1::RequestSplitsResponse { splits, no_more, retry_after_ms })
         }))
     }
+
+    async fn align_watermarks(
+        &self,
+        request: Request<v1::AlignWatermarksRequest>,
+    ) -> Answer<v1::AlignWatermarksResponse> {
+        let request = request.into_inner();
+        let (task_manager, attempt, job) =
+            self.admit_task(&request.task_manager, request.leader_epoch, request.attempt)?;
+        let report = Report { watermark: request.watermark };
+        let message = |reply| JobMessage::AlignWatermarks { task_manager, attempt, report, reply };
+        let told = job.ask(message).await.and_then(|r| r);
+        answer(told.map(|Elsewhere { least, alone }| v1::AlignWatermarksResponse { least, alone }))
+    }
 }
 
 /// Calls TaskManagers; keeps one connection per address.
 pub struct TonicGateway {
     epoch: LeaderEpoch,
+    secret: Option<ClusterSecret>,
     channels: Mutex<BTreeMap<String, Channel>>,
 }
 
@@ -240,27 +262,20 @@ pub struct TonicGateway {
 const MAX_CHANNELS: usize = 1024;
 
 impl TonicGateway {
-    pub fn new(epoch: LeaderEpoch) -> Self {
-        Self { epoch, channels: Mutex::default() }
+    /// With a secret every call proves it.
+    pub fn new(epoch: LeaderEpoch, secret: Option<ClusterSecret>) -> Self {
+        Self { epoch, secret, channels: Mutex::default() }
     }
 
     fn client(
         &self,
         addr: &str,
-    ) -> std::result::Result<TaskManagerServiceClient<Channel>, GatewayError> {
+    ) -> std::result::Result<TaskManagerServiceClient<Prover<Channel>>, GatewayError> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = match channels.get(addr) {
             Some(channel) => channel.clone(),
             None => {
-                let endpoint = Endpoint::from_shared(format!("http://{addr}")).map_err(|e| {
-                    let text = format!("`{addr}` is not the address of a TaskManager");
-                    GatewayError::Unreachable(Error::user(text).caused_by(e))
-                })?;
-                let channel = endpoint
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .timeout(CALL_TIMEOUT)
-                    .tcp_nodelay(true)
-                    .connect_lazy();
+                let channel = endpoint(addr)?.connect_lazy();
                 if channels.len() >= MAX_CHANNELS {
                     channels.pop_first();
                 }
@@ -268,7 +283,7 @@ impl TonicGateway {
                 channel
             }
         };
-        Ok(TaskManagerServiceClient::new(channel)
+        Ok(TaskManagerServiceClient::new(Prover::new(channel, self.secret.clone()))
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE))
     }
@@ -365,9 +380,94 @@ impl TaskManagerGateway for TonicGateway {
         let outcome = self.client(addr)?.notify_checkpoint_aborted(request).await;
         outcome.map(|_| ()).map_err(|status| self.failed(addr, &status))
     }
+
+    async fn logs(&self, addr: &str) -> std::result::Result<Vec<LogInfo>, GatewayError> {
+        let answer = self.get_logs(addr, "", 0).await?;
+        json_from_wire(&answer.logs, "the list of logs").map_err(GatewayError::Refused)
+    }
+
+    async fn log_text(
+        &self,
+        addr: &str,
+        log: &str,
+        tail_bytes: u64,
+    ) -> std::result::Result<Option<String>, GatewayError> {
+        Ok(self.get_logs(addr, log, tail_bytes).await?.text)
+    }
+
+    async fn dump(&self, addr: &str) -> std::result::Result<ProcessDump, GatewayError> {
+        let request = v1::DumpRequest { leader_epoch: self.epoch.0 };
+        let answer = self.client(addr)?.dump(request).await;
+        let answer = answer.map_err(|status| self.failed(addr, &status))?.into_inner();
+        json_from_wire(&answer.dump, "the dump").map_err(GatewayError::Refused)
+    }
+
+    async fn profile(
+        &self,
+        addr: &str,
+        seconds: u32,
+    ) -> std::result::Result<CpuProfile, GatewayError> {
+        let request = v1::ProfileRequest { leader_epoch: self.epoch.0, seconds };
+        // Not over the channel of the other calls, whose answers must come sooner.
+        let within = Duration::from_secs(u64::from(seconds)) + PROFILE_TIMEOUT;
+        let channel = endpoint(addr)?.timeout(within).connect_lazy();
+        let mut client = TaskManagerServiceClient::new(Prover::new(channel, self.secret.clone()))
+            .max_decoding_message_size(MAX_MESSAGE);
+        let answer = client.profile(request).await;
+        let answer = answer.map_err(|status| self.failed(addr, &status))?.into_inner();
+        json_from_wire(&answer.profile, "the profile").map_err(GatewayError::Refused)
+    }
+
+    async fn tap(
+        &self,
+        addr: &str,
+        request: &TapRequest,
+    ) -> std::result::Result<TapStream, GatewayError> {
+        let wire = v1::TapRequest {
+            leader_epoch: self.epoch.0,
+            attempt: Some(attempt_to_wire(&request.attempt)),
+            operator: request.operator.clone(),
+            rows_per_second: request.rows_per_second,
+            limit: request.limit,
+        };
+        let opened = self.client(addr)?.tap(wire).await;
+        let rows = opened.map_err(|status| self.failed(addr, &status))?.into_inner();
+        let addr = addr.to_owned();
+        Ok(rows.map(move |message| tapped(&addr, message)).boxed())
+    }
+}
+
+/// One message of a tap.
+fn tapped(addr: &str, message: std::result::Result<v1::TapRows, Status>) -> Result<TapBatch> {
+    let message = message.map_err(|s| status_to_error(&format!("TaskManager at {addr}"), &s))?;
+    Ok(TapBatch {
+        schema: json_from_wire(&message.schema, "the schema of a tap")?,
+        rows: json_from_wire(&message.rows, "the rows of a tap")?,
+        dropped: message.dropped,
+    })
+}
+
+fn endpoint(addr: &str) -> std::result::Result<Endpoint, GatewayError> {
+    let endpoint = Endpoint::from_shared(format!("http://{addr}")).map_err(|e| {
+        let text = format!("`{addr}` is not the address of a TaskManager");
+        GatewayError::Unreachable(Error::user(text).caused_by(e))
+    })?;
+    Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT).tcp_nodelay(true))
 }
 
 impl TonicGateway {
+    async fn get_logs(
+        &self,
+        addr: &str,
+        log: &str,
+        tail_bytes: u64,
+    ) -> std::result::Result<v1::GetLogsResponse, GatewayError> {
+        let leader_epoch = self.epoch.0;
+        let request = v1::GetLogsRequest { leader_epoch, log: log.to_owned(), tail_bytes };
+        let answer = self.client(addr)?.get_logs(request).await;
+        answer.map(Response::into_inner).map_err(|status| self.failed(addr, &status))
+    }
+
     fn notice(
         &self,
         attempts: &[ExecutionAttemptId],

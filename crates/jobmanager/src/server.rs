@@ -8,10 +8,11 @@ use ::checkpoint::CheckpointStorage;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use model::connector::Connectors;
-use model::job_graph::JobGraph;
+use model::job_graph::{JobFileFormat, JobGraph};
 use model::{Clock, Error, LeaderEpoch, Result, SystemClock, TaskManagerId};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
+use safety::{ClusterSecret, GuardLayer, HttpGuard, Listener, Safety};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -26,6 +27,8 @@ use crate::rpc::{self, HeartbeatTiming, TonicGateway};
 
 /// How long open requests may take to end at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+/// How long the last spans may take to be sent.
+const TRACES_GRACE: Duration = Duration::from_secs(3);
 
 /// How a job manager runs. Port 0 means any free port.
 #[derive(Clone)]
@@ -39,6 +42,10 @@ pub struct JobManagerOptions {
     pub heartbeat_interval_ms: u32,
     /// A TaskManager silent for longer is lost.
     pub heartbeat_timeout_ms: u32,
+    /// Whether people may look at rows that pass (`POST .../taps`).
+    pub taps: bool,
+    /// Who may talk to it; needed beyond loopback.
+    pub safety: Safety,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -52,6 +59,8 @@ impl JobManagerOptions {
             storage: storage.into(),
             heartbeat_interval_ms: 200,
             heartbeat_timeout_ms: 1500,
+            taps: true,
+            safety: Safety::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -68,6 +77,39 @@ pub struct JobManagerParts {
 pub trait Planner: Send + Sync {
     /// May take as long as planning takes; called on a thread that may block.
     fn plan(&self, job_file: &str) -> std::result::Result<JobGraph, PlanFailure>;
+
+    /// As [`Self::plan`], for a text in that language, with the doubts about a good one.
+    fn plan_as(
+        &self,
+        format: JobFileFormat,
+        text: &str,
+    ) -> std::result::Result<PlannedJob, PlanFailure> {
+        match format {
+            JobFileFormat::Yaml => {
+                self.plan(text).map(|graph| PlannedJob { graph, warnings: Vec::new() })
+            }
+            JobFileFormat::Sql => {
+                let text = "this job manager plans no SQL scripts; submit a job file".to_owned();
+                let diagnostics = serde_json::json!([{
+                    "code": "E0101", "message": text, "line": 1, "column": 1, "length": 1,
+                }]);
+                Err(PlanFailure { text, diagnostics })
+            }
+        }
+    }
+
+    /// The JSON Schema of job files.
+    fn schema(&self) -> serde_json::Value {
+        serde_json::json!({ "type": "object" })
+    }
+}
+
+/// A job file that is one.
+#[derive(Clone, Debug)]
+pub struct PlannedJob {
+    pub graph: JobGraph,
+    /// For programs, in the form of [`PlanFailure::diagnostics`].
+    pub warnings: Vec<serde_json::Value>,
 }
 
 /// Why a job file is no job.
@@ -98,7 +140,9 @@ impl RunningJobManager {
     /// their checkpoints stay.
     pub async fn shutdown(self) -> Result<()> {
         self.stop.cancel();
-        self.wait().await
+        let ended = self.wait().await;
+        telemetry::flush_traces(TRACES_GRACE).await;
+        ended
     }
 
     /// Ends when the job manager does: after a shutdown, or because it cannot serve any more.
@@ -150,11 +194,17 @@ impl Drop for RunningJobManager {
 /// Binds both addresses and serves.
 ///
 /// # Errors
-/// User: an address or the storage cannot be used; the text names it.
+/// User: an address or the storage cannot be used, or an address can be reached from other
+/// machines without what that needs; the text names it.
 pub async fn start(
     options: JobManagerOptions,
     parts: JobManagerParts,
 ) -> Result<RunningJobManager> {
+    let safety = options.safety;
+    safety.admit_job_manager(&[
+        Listener { flag: "--http-addr", addr: options.http_addr },
+        Listener { flag: "--rpc-addr", addr: options.rpc_addr },
+    ])?;
     let storage = CheckpointStorage::open(&options.storage)
         .map_err(|e| e.at(format!("checkpoint storage {}", options.storage)))?;
     let rpc_listener = bind("--rpc-addr", options.rpc_addr).await?;
@@ -169,20 +219,24 @@ pub async fn start(
     let context = JobContext {
         leader_epoch,
         cluster: cluster.clone(),
-        gateway: Arc::new(TonicGateway::new(leader_epoch)),
+        gateway: Arc::new(TonicGateway::new(leader_epoch, safety.cluster_secret.clone())),
         checkpoints: Arc::new(storage),
         connectors: parts.connectors,
         clock,
         random: Arc::new(random),
     };
     let store = Arc::new(InMemoryJobStore::default());
-    let dispatcher = Arc::new(Dispatcher::new(context, parts.planner, store));
+    let dispatcher = Dispatcher::new(context, parts.planner, store).with_taps(options.taps);
+    let dispatcher = Arc::new(dispatcher);
 
     let stop = CancellationToken::new();
     let timing = HeartbeatTiming { interval_ms: options.heartbeat_interval_ms, timeout_ms };
+    let guard = HttpGuard::new(&safety, http_addr);
+    let rpc_rules = RpcRules { timing, secret: safety.cluster_secret };
     let servers = vec![
-        ("RPC server", serve_rpc(rpc_listener, dispatcher.clone(), timing, stop.clone())),
-        ("HTTP server", serve_http(http_listener, dispatcher.clone(), stop.clone())),
+        ("RPC server", serve_rpc(rpc_listener, dispatcher.clone(), rpc_rules, stop.clone())),
+        ("HTTP server", serve_http(http_listener, dispatcher.clone(), guard, stop.clone())),
+        ("observer", observe(dispatcher.clone(), stop.clone())),
         ("heartbeat watch", watch(cluster, timing, stop.clone())),
     ];
     tracing::info!(%rpc_addr, %http_addr, %leader_epoch, "job manager started");
@@ -207,10 +261,16 @@ fn local_addr(listener: &TcpListener) -> Result<SocketAddr> {
     listener.local_addr().map_err(|e| Error::internal("a bound socket has no address").caused_by(e))
 }
 
+/// What TaskManagers are told, and what they must know.
+struct RpcRules {
+    timing: HeartbeatTiming,
+    secret: Option<ClusterSecret>,
+}
+
 fn serve_rpc(
     listener: TcpListener,
     dispatcher: Arc<Dispatcher>,
-    timing: HeartbeatTiming,
+    rules: RpcRules,
     stop: CancellationToken,
 ) -> JoinHandle<Result<()>> {
     tokio::spawn(async move {
@@ -223,8 +283,10 @@ fn serve_rpc(
             })
         });
         tonic::transport::Server::builder()
+            // Before every service, whatever is added below.
+            .layer(GuardLayer::new(rules.secret))
             .serve_with_incoming_shutdown(
-                rpc::service(dispatcher, timing),
+                rpc::service(dispatcher, rules.timing),
                 incoming,
                 stop.cancelled_owned(),
             )
@@ -236,14 +298,22 @@ fn serve_rpc(
 fn serve_http(
     listener: TcpListener,
     dispatcher: Arc<Dispatcher>,
+    guard: HttpGuard,
     stop: CancellationToken,
 ) -> JoinHandle<Result<()>> {
     tokio::spawn(async move {
-        axum::serve(listener, rest::router(dispatcher))
+        let router = rest::auth::guarded(rest::router(dispatcher), guard);
+        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(stop.cancelled_owned())
             .await
             .map_err(|e| Error::external("stopped serving").caused_by(e))
     })
+}
+
+/// Looks at the jobs once a second, and tells who wants to know.
+fn observe(dispatcher: Arc<Dispatcher>, stop: CancellationToken) -> JoinHandle<Result<()>> {
+    let observer = dispatcher.observer().clone();
+    tokio::spawn(observer.run(dispatcher, stop))
 }
 
 /// Looks for silent TaskManagers often enough that one is found soon after its timeout, and

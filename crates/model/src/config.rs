@@ -14,6 +14,12 @@ pub struct CheckpointConfig {
     pub tolerable_failures: u32,
     /// How many completed checkpoints are kept.
     pub retain: u32,
+    /// Keep them when the job is canceled. Those of a failed job are always kept.
+    #[serde(default)]
+    pub retain_on_cancellation: bool,
+    /// Keep them when the job has finished.
+    #[serde(default)]
+    pub retain_on_finish: bool,
 }
 
 impl Default for CheckpointConfig {
@@ -24,6 +30,8 @@ impl Default for CheckpointConfig {
             min_pause_ms: 0,
             tolerable_failures: 3,
             retain: 3,
+            retain_on_cancellation: false,
+            retain_on_finish: false,
         }
     }
 }
@@ -91,4 +99,45 @@ impl Default for StateConfig {
     fn default() -> Self {
         Self { backend: StateBackendKind::Heap, memory_bytes: 512 << 20 }
     }
+}
+
+/// `spec.slo`: what the user promised of the job. Empty: nothing is watched beyond health.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SloConfig {
+    /// Results lie at most this far behind the clock, in event time (milliseconds).
+    pub freshness_ms: Option<i64>,
+    /// No unbounded source is without a record for longer (milliseconds).
+    pub silence_ms: Option<i64>,
+    /// The newest complete checkpoint is at most this old (milliseconds).
+    pub checkpoint_age_ms: Option<i64>,
+    /// At most so many restarts.
+    pub restart_rate: Option<SloRate>,
+    /// At most so many records sent to a dead letter, or skipped as bad.
+    pub dead_letter_rate: Option<SloRate>,
+    pub webhook: Option<WebhookConfig>,
+}
+
+impl SloConfig {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// At most `count` within `per_ms` milliseconds: `3/1h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SloRate {
+    pub count: u32,
+    pub per_ms: i64,
+}
+
+/// Who is told of a breach. Both texts are kept as written: `${env:NAME}` in them is
+/// replaced by the job manager when it sends, so that no secret lies in a job graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookConfig {
+    pub url: String,
+    /// Signs the body. `None`: unsigned.
+    pub secret: Option<String>,
 }

@@ -1,10 +1,12 @@
 //! The JobGraph: what is submitted. Vertices are operator chains; edges are exchanges.
 //! Travels as versioned JSON (opaque to the wire) and is shown as such by the HTTP API.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{CheckpointConfig, RestartStrategy, StateConfig};
+use crate::config::{CheckpointConfig, RestartStrategy, SloConfig, StateConfig};
 use crate::operator_spec::OperatorSpec;
 use crate::{Error, Result, VertexId};
 
@@ -26,6 +28,42 @@ pub struct JobGraph {
     /// The job file as the user wrote it, for the UI and for `describe`.
     #[serde(default)]
     pub job_file: String,
+    /// What kind of text `job_file` is, and where in it the operators stand.
+    #[serde(default, skip_serializing_if = "JobFileOrigin::is_empty")]
+    pub origin: JobFileOrigin,
+    #[serde(default, skip_serializing_if = "SloConfig::is_empty")]
+    pub slo: SloConfig,
+}
+
+/// In which language a job file is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobFileFormat {
+    #[default]
+    Yaml,
+    Sql,
+}
+
+/// From the graph back to the text it was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JobFileOrigin {
+    pub format: JobFileFormat,
+    /// By operator uid. Operators that the planner adds point at the node they belong to.
+    pub places: BTreeMap<String, FilePlace>,
+}
+
+impl JobFileOrigin {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A place in a text, line and column from 1, the column in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePlace {
+    pub line: u32,
+    pub column: u32,
 }
 
 /// Operators that run in one task, in one call chain.
@@ -147,6 +185,15 @@ impl JobGraph {
         if is_source == self.edges.iter().any(|e| e.to == vertex.id) {
             return Err(Error::internal(format!(
                 "vertex `{name}` must have inputs or be a source"
+            )));
+        }
+        let aligned = matches!(first.spec, OperatorSpec::Source { alignment: Some(_), .. });
+        let watermark = |o: &OperatorNode| matches!(o.spec, OperatorSpec::Watermark { .. });
+        if aligned && !vertex.operators.iter().any(watermark) {
+            return Err(Error::user(format!(
+                "watermark alignment of source `{}` needs a watermark in the same chain; give the \
+                 source a `watermark`",
+                first.name
             )));
         }
         if self.vertices[..index].iter().any(|v| v.id == vertex.id) {

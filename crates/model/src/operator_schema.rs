@@ -7,9 +7,20 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 
 use crate::operator_spec::{
-    Deduplicate, IntervalJoin, JoinType, Keep, TopN, WINDOW_END, WINDOW_START, Window, WindowJoin,
+    Deduplicate, IntervalJoin, JoinType, Keep, OrderBy, TopN, WINDOW_END, WINDOW_START, Window,
+    WindowJoin,
 };
 use crate::{Error, Result, key_group, row_kind};
+
+mod joins;
+mod rows;
+
+pub use joins::{join_schema, lookup_join_schema, pair_schema, temporal_join_schema};
+pub use rows::{
+    changelog_normalize_schema, element_fields, expand_schema, over_aggregate_schema,
+    set_operation_schema, sink_materialize_schema, sort_schema, unnest_schema,
+    window_assign_schema,
+};
 
 /// Position of the column `name`. A User error names the columns there are.
 pub fn column_index(schema: &Schema, name: &str) -> Result<usize> {
@@ -68,6 +79,26 @@ pub(crate) fn refuse_changelog(input: &Schema, operator: &str) -> Result<()> {
     Ok(())
 }
 
+/// The columns of a schema without the row kind.
+pub fn plain(schema: &SchemaRef) -> SchemaRef {
+    joins::without_kind(schema)
+}
+
+/// Refuses columns that have no order.
+fn check_order(order_by: &[OrderBy], input: &Schema, operator: &str) -> Result<()> {
+    for order in order_by {
+        let index = column_index(input, &order.column)?;
+        let data_type = input.field(index).data_type();
+        if data_type.is_nested() {
+            return Err(Error::user(format!(
+                "{operator}: cannot order by column `{}` of type {data_type}",
+                order.column
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Left columns, right columns (renamed with `right_prefix` where names clash), then
 /// `window_start` and `window_end` when the join has a window of its own.
 pub fn window_join_schema(
@@ -80,8 +111,14 @@ pub fn window_join_schema(
     }
     check_join_keys(left, &spec.left_keys, right, &spec.right_keys)?;
     match spec.window {
-        Some(Window::Session { .. }) => {
-            return Err(Error::user("windowJoin takes tumbling or hopping windows, not session"));
+        Some(window @ (Window::Session { .. } | Window::Cumulating { .. } | Window::Attached)) => {
+            let kind = match window {
+                Window::Session { .. } => "session",
+                _ => "other windows (attach them in windowAssign before and leave `window` out)",
+            };
+            return Err(Error::user(format!(
+                "windowJoin takes tumbling or hopping windows, not {kind}"
+            )));
         }
         Some(_) => {
             time_index(left, &spec.left_time)?;
@@ -114,6 +151,11 @@ pub fn interval_join_schema(
         refuse_changelog(input, "intervalJoin")?;
     }
     check_join_keys(left, &spec.left_keys, right, &spec.right_keys)?;
+    if matches!(spec.join_type, JoinType::Semi | JoinType::Anti) {
+        return Err(Error::user(
+            "intervalJoin is inner, left, right or full; for EXISTS and IN use a join",
+        ));
+    }
     time_index(left, &spec.left_time)?;
     time_index(right, &spec.right_time)?;
     if spec.lower_ms > spec.upper_ms {
@@ -132,6 +174,7 @@ pub fn deduplicate_schema(spec: &Deduplicate, input: &SchemaRef) -> Result<Schem
     if let Some(time) = &spec.time_column {
         time_index(input, time)?;
     }
+    joins::check_ttl(spec.ttl_ms, "deduplicate")?;
     if spec.keep == Keep::First && spec.time_column.is_none() {
         return Ok(Arc::clone(input));
     }
@@ -145,19 +188,14 @@ pub fn top_n_schema(spec: &TopN, input: &SchemaRef) -> Result<SchemaRef> {
     if spec.n == 0 {
         return Err(Error::user("topN: `n` must be at least 1"));
     }
-    if spec.order_by.is_empty() {
-        return Err(Error::user("topN: `orderBy` names no column"));
+    if spec.offset >= spec.n {
+        return Err(Error::user(format!(
+            "topN: of the first {} rows none is left after {}",
+            spec.n, spec.offset
+        )));
     }
-    for order in &spec.order_by {
-        let index = column_index(input, &order.column)?;
-        let data_type = input.field(index).data_type();
-        if data_type.is_nested() {
-            return Err(Error::user(format!(
-                "topN: cannot order by column `{}` of type {data_type}",
-                order.column
-            )));
-        }
-    }
+    joins::check_ttl(spec.ttl_ms, "topN")?;
+    check_order(&spec.order_by, input, "topN")?;
     if spec.per_window {
         for name in [WINDOW_START, WINDOW_END] {
             time_index(input, name).map_err(|e| e.at("topN per window"))?;
@@ -168,7 +206,10 @@ pub fn top_n_schema(spec: &TopN, input: &SchemaRef) -> Result<SchemaRef> {
     if let Some(rank) = &spec.rank_column {
         fields.push(Arc::new(Field::new(rank, DataType::Int64, false)));
     }
-    if spec.per_window { unique(fields) } else { unique(fields).map(|s| changelog(&s)) }
+    // By arrival a row keeps its rank for ever.
+    let final_at_once = spec.order_by.is_empty() && !row_kind::is_changelog(input);
+    let insert_only = spec.per_window || final_at_once;
+    if insert_only { unique(fields) } else { unique(fields).map(|s| changelog(&s)) }
 }
 
 fn check_join_keys(
@@ -212,6 +253,7 @@ fn joined_fields(
         JoinType::Left => (false, true),
         JoinType::Right => (true, false),
         JoinType::Full => (true, true),
+        JoinType::Semi | JoinType::Anti => return Ok(left.fields().to_vec()),
     };
     let mut fields = Vec::with_capacity(left.fields().len() + right.fields().len() + 2);
     for field in left.fields() {
@@ -311,7 +353,12 @@ mod tests {
     #[test]
     fn deduplicate_is_a_changelog_unless_the_first_by_arrival_is_kept() {
         let input = schema(&[("k", DataType::Int64), ("t", DataType::Int64)]);
-        let mut spec = Deduplicate { keys: vec!["k".into()], keep: Keep::First, time_column: None };
+        let mut spec = Deduplicate {
+            keys: vec!["k".into()],
+            keep: Keep::First,
+            time_column: None,
+            ..Deduplicate::default()
+        };
         assert_eq!(names(&deduplicate_schema(&spec, &input).unwrap()), ["k", "t"]);
         spec.time_column = Some("t".into());
         assert_eq!(names(&deduplicate_schema(&spec, &input).unwrap()), ["k", "t", "$row_kind"]);

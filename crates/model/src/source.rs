@@ -102,6 +102,20 @@ pub trait SourceReader: Send {
     fn bad_records(&self) -> (u64, u64) {
         (0, 0)
     }
+    /// The split that the batch last returned by [`Self::poll`] came from. Readers that
+    /// take turns among several splits say it, so that the watermark follows the slowest
+    /// split; `None`: rows come in one order, and the watermark follows all of them.
+    fn batch_split(&self) -> Option<&str> {
+        None
+    }
+    /// Splits read to their end since the last call. Only of readers that name splits.
+    fn take_finished_splits(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Records there that were not read yet, of all its splits; `None`: not known.
+    fn pending_records(&self) -> Option<u64> {
+        None
+    }
     /// How many source records the rows returned so far stand for, when that differs
     /// from their number (a source that filters while it reads). For rates shown to people.
     fn records_read(&self) -> Option<u64> {

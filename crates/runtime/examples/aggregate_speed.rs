@@ -165,10 +165,12 @@ fn spec(window: Window, functions: &[AggregateFunction], stage: AggregateStage) 
         function: *function,
         column: (*function != AggregateFunction::Count).then(|| "value".into()),
         name: format!("a{index}"),
+        ..AggregateCall::default()
     };
     WindowAggregate {
         keys: vec!["key".into()],
         time_column: "time".into(),
+        processing_time: false,
         window,
         aggregates: functions.iter().enumerate().map(call).collect(),
         allowed_lateness_ms: 0,
@@ -215,7 +217,7 @@ fn main() {
     let keyed = KeyedAggregate {
         keys: vec!["key".into()],
         aggregates: spec(tumbling, &[F::Count, F::Sum], AggregateStage::Single).aggregates,
-        time_column: None,
+        ..KeyedAggregate::default()
     };
     measure(
         "keyed count sum",

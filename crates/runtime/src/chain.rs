@@ -2,11 +2,16 @@
 //! at a time through all links and keeps what the runtime keeps per link: the input
 //! watermark, the watermark last passed on, idleness, state. Called by `task_loop.rs`.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
+use model::metrics::OperatorMetrics;
 use model::{Result, StreamElement, Watermark};
 use state::Frozen;
 
+use crate::metrics::{Activity, SharedMetrics};
 use crate::operator::{Operator, OperatorContext, Output};
+use crate::tap::Taps;
 
 /// One element that left the chain.
 #[derive(Debug)]
@@ -43,6 +48,8 @@ struct Running {
     passed: Watermark,
     /// Idleness was passed on since the last rows or watermark.
     idle: bool,
+    records_in: u64,
+    records_out: u64,
 }
 
 /// All operators of a task between its head and its tail.
@@ -51,6 +58,9 @@ pub struct Chain {
     /// Elements on their way: (next link, port, element). Last in, first out.
     stack: Vec<(usize, usize, StreamElement)>,
     output: Output,
+    /// Told which operator runs.
+    watcher: Arc<SharedMetrics>,
+    taps: Arc<Taps>,
 }
 
 impl Chain {
@@ -66,10 +76,29 @@ impl Chain {
                 delay_ms: link.operator.watermark_delay_ms(),
                 passed: Watermark::MIN,
                 idle: false,
+                records_in: 0,
+                records_out: 0,
                 link,
             });
         }
-        Ok(Self { links: running, stack: Vec::new(), output: Output::default() })
+        let watcher = Arc::default();
+        let (output, taps) = (Output::default(), Arc::default());
+        Ok(Self { links: running, stack: Vec::new(), output, watcher, taps })
+    }
+
+    /// From now on onlookers at `taps` see the rows that pass.
+    #[must_use]
+    pub fn tapped_by(mut self, taps: Arc<Taps>) -> Self {
+        self.taps = taps;
+        self
+    }
+
+    /// From now on `watcher` is told which operator runs.
+    #[must_use]
+    pub fn watched_by(mut self, watcher: Arc<SharedMetrics>) -> Self {
+        watcher.set_operator_names(self.links.iter().map(|l| l.link.name.clone()).collect());
+        self.watcher = watcher;
+        self
     }
 
     /// Pushes rows of input `port` through.
@@ -144,6 +173,16 @@ impl Chain {
         self.links.iter().map(|l| l.link.ctx.state.memory_bytes()).sum()
     }
 
+    /// What each operator did, in chain order.
+    pub fn operators(&self) -> impl Iterator<Item = OperatorMetrics> {
+        self.links.iter().map(|running| OperatorMetrics {
+            uid: running.link.uid.clone(),
+            records_in: running.records_in,
+            records_out: running.records_out,
+            state_bytes: running.link.ctx.state.memory_bytes(),
+        })
+    }
+
     /// Calls every operator in chain order, each after the rows of those before it.
     fn each(
         &mut self,
@@ -152,6 +191,7 @@ impl Chain {
     ) -> Result<()> {
         for index in 0..self.links.len() {
             let link = &mut self.links[index].link;
+            self.watcher.set_activity(Activity::Operator(index));
             call(&mut *link.operator, &mut link.ctx, &mut self.output)
                 .and_then(|()| link.ctx.state.end_batch())
                 .map_err(|e| e.at(format!("operator `{}`", link.name)))?;
@@ -174,11 +214,17 @@ impl Chain {
 
     fn drain(&mut self, out: &mut Vec<ChainOutput>) -> Result<()> {
         while let Some((index, port, element)) = self.stack.pop() {
+            if self.taps.is_on()
+                && let StreamElement::Batch(batch) = &element
+            {
+                self.taps.offer(index, batch);
+            }
             if index == self.links.len() {
                 out.push(ChainOutput { output: 0, element });
                 continue;
             }
             let running = &mut self.links[index];
+            self.watcher.set_activity(Activity::Operator(index));
             running.take(port, element, &mut self.output).map_err(|e| {
                 let name = &self.links[index].link.name;
                 e.at(format!("operator `{name}`"))
@@ -198,6 +244,11 @@ impl Chain {
         }
         let mut main = self.output.take_main();
         main.retain_mut(|element| running.passes(element));
+        for element in &main {
+            if let StreamElement::Batch(batch) = element {
+                running.records_out += batch.num_rows() as u64;
+            }
+        }
         self.stack.extend(main.into_iter().rev().map(|element| (index + 1, 0, element)));
     }
 }
@@ -206,6 +257,7 @@ impl Running {
     fn take(&mut self, port: usize, element: StreamElement, output: &mut Output) -> Result<()> {
         match element {
             StreamElement::Batch(batch) => {
+                self.records_in += batch.num_rows() as u64;
                 self.link.operator.process(port, batch, &mut self.link.ctx, output)?;
                 self.link.ctx.state.end_batch()
             }

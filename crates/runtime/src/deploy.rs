@@ -21,7 +21,8 @@ use crate::operator::OperatorContext;
 use crate::operators;
 use crate::partitioner::{Partitioner, output_schema};
 use crate::result_partition::ResultPartition;
-use crate::source_head::SourceHead;
+use crate::source_head::{SourceContext, SourceHead};
+use crate::source_progress::SourceProgress;
 use crate::tail::Tail;
 use crate::task::TaskSetup;
 use crate::task_loop::{Head, TaskLoop};
@@ -42,9 +43,18 @@ impl Drop for Registration {
 /// Opens everything. Inputs come first, so that producers find them while state is
 /// restored, and so that no two tasks wait for each other; outputs come last.
 pub(crate) async fn open(mut setup: TaskSetup) -> Result<TaskLoop> {
-    let (head, registration) = open_head(&setup)?;
+    // Before anything else: the other readers of its group wait for this one from now on.
+    let progress = source_progress(&setup)?;
+    let (head, registration) = open_head(&setup, progress.as_ref())?;
+    let restoring_from_us = setup.clock.now_us();
     let restored = restore(&mut setup).await?;
-    let chain = Chain::open(links(&setup, restored)?)?;
+    let chain = Chain::open(links(&setup, restored, progress.as_ref())?)?;
+    let chain = chain.watched_by(Arc::clone(&setup.metrics)).tapped_by(Arc::clone(&setup.taps));
+    let restore_us = setup.clock.now_us() - restoring_from_us;
+    setup.metrics.set_restore_us(u64::try_from(restore_us).unwrap_or(0));
+    if let Some(delay_ms) = watermark_delay_ms(&setup.deployment) {
+        setup.metrics.set_watermark_delay_ms(delay_ms);
+    }
     let partitions = try_join_all(setup.deployment.outputs.iter().map(|o| connect(&setup, o)));
     let partitions = partitions.await?;
     let is_source = setup.deployment.vertex.is_source();
@@ -67,13 +77,50 @@ pub(crate) async fn open(mut setup: TaskSetup) -> Result<TaskLoop> {
         clock: setup.clock,
         metrics: setup.metrics,
         dead_letters: dead_letter_output(&setup.deployment),
+        source_uid: uid_where(&setup.deployment, |s| matches!(s, OperatorSpec::Source { .. })),
+        sink_uid: uid_where(&setup.deployment, |s| matches!(s, OperatorSpec::Sink { .. })),
     }))
 }
 
-fn open_head(setup: &TaskSetup) -> Result<(Head, Option<Registration>)> {
+fn uid_where(deployment: &TaskDeployment, is: impl Fn(&OperatorSpec) -> bool) -> Option<String> {
+    let mut operators = deployment.vertex.operators.iter();
+    operators.find(|o| is(&o.spec)).map(|o| o.uid.clone())
+}
+
+/// How far a source task's watermark lies below the newest time it read.
+fn watermark_delay_ms(deployment: &TaskDeployment) -> Option<i64> {
+    let mut operators = deployment.vertex.operators.iter();
+    let delay = operators.find_map(|o| match &o.spec {
+        OperatorSpec::Watermark { delay_ms, .. } => Some(*delay_ms),
+        _ => None,
+    });
+    delay.filter(|_| deployment.vertex.is_source())
+}
+
+/// For a source task, with its place in its alignment group.
+fn source_progress(setup: &TaskSetup) -> Result<Option<Arc<SourceProgress>>> {
+    let deployment = &setup.deployment;
+    let OperatorSpec::Source { alignment, .. } = &first_operator(deployment)?.spec else {
+        return Ok(None);
+    };
+    let aligned = alignment.as_ref().map(|config| {
+        let mut aligned = setup.alignment.join(&deployment.attempt, config);
+        let every = u64::try_from(config.update_interval_ms).unwrap_or(1).max(1);
+        let control = Arc::clone(&setup.control);
+        let every = std::time::Duration::from_millis(every);
+        aligned.report(deployment.attempt, every, control, &setup.io);
+        aligned
+    });
+    Ok(Some(Arc::new(SourceProgress::new(setup.clock.now_ms(), aligned))))
+}
+
+fn open_head(
+    setup: &TaskSetup,
+    progress: Option<&Arc<SourceProgress>>,
+) -> Result<(Head, Option<Registration>)> {
     let deployment = &setup.deployment;
     let first = first_operator(deployment)?;
-    if let OperatorSpec::Source { source, .. } = &first.spec {
+    if let (OperatorSpec::Source { source, .. }, Some(progress)) = (&first.spec, progress) {
         let source = setup.connectors.source(source)?;
         let reader = source.reader(ReaderContext {
             subtask: deployment.attempt.subtask.0,
@@ -81,8 +128,15 @@ fn open_head(setup: &TaskSetup) -> Result<(Head, Option<Registration>)> {
             clock: Arc::clone(&setup.clock),
         })?;
         let last = deployment.restore.as_ref().map_or(CheckpointId(0), |r| r.checkpoint);
-        let (control, io) = (Arc::clone(&setup.control), setup.io.clone());
-        let head = SourceHead::new(reader, deployment.attempt, last, control, io);
+        let context = SourceContext {
+            attempt: deployment.attempt,
+            last_checkpoint: last,
+            progress: Arc::clone(progress),
+            clock: Arc::clone(&setup.clock),
+            control: Arc::clone(&setup.control),
+            io: setup.io.clone(),
+        };
+        let head = SourceHead::new(reader, context);
         return Ok((Head::Source(head), None));
     }
     let mut channels = Vec::new();
@@ -124,13 +178,26 @@ async fn restore(setup: &mut TaskSetup) -> Result<BTreeMap<String, Vec<Bytes>>> 
 }
 
 /// The operators between the source and the sink.
-fn links(setup: &TaskSetup, mut restored: BTreeMap<String, Vec<Bytes>>) -> Result<Vec<Link>> {
+fn links(
+    setup: &TaskSetup,
+    mut restored: BTreeMap<String, Vec<Bytes>>,
+    progress: Option<&Arc<SourceProgress>>,
+) -> Result<Vec<Link>> {
     let nodes = setup.deployment.vertex.operators.iter().enumerate();
+    // The first watermark operator of the chain speaks for the source.
+    let mut progress = progress.cloned();
     nodes
         .filter(|(_, n)| !matches!(n.spec, OperatorSpec::Source { .. } | OperatorSpec::Sink { .. }))
         .map(|(index, node)| {
             let files = restored.remove(&node.uid).unwrap_or_default();
-            link(setup, index, node, files).map_err(|e| e.at(format!("open `{}`", node.name)))
+            let is_watermark = matches!(node.spec, OperatorSpec::Watermark { .. });
+            let source = if is_watermark { progress.take() } else { None };
+            let mut link = link(setup, index, node, files)
+                .map_err(|e| e.at(format!("open `{}`", node.name)))?;
+            if let Some(source) = source {
+                link.operator.follow(source);
+            }
+            Ok(link)
         })
         .collect()
 }

@@ -10,6 +10,8 @@ use model::key_group::KeyGroupRange;
 use model::{Clock, Result, StreamElement, Watermark};
 use state::StateStore;
 
+use crate::source_progress::SourceProgress;
+
 /// One running operator.
 pub trait Operator: Send {
     /// Registers state tables and logs (which restores them) and rebuilds what is derived from them.
@@ -63,6 +65,9 @@ pub trait Operator: Send {
     ) -> Result<()> {
         Ok(())
     }
+    /// Hands the progress of the task's source to the first watermark operator behind it.
+    /// Called at most once, before `open`.
+    fn follow(&mut self, _source: Arc<SourceProgress>) {}
     /// Rows dropped or sent aside as late, so far.
     fn late_records(&self) -> u64 {
         0

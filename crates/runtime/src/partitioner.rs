@@ -10,6 +10,7 @@ use model::Result;
 use model::deployment::OutputDeployment;
 use model::job_graph::Partitioning;
 use model::key_group;
+use model::metrics::HotKeyGroup;
 use model::operator_schema::key_indices;
 
 /// Splits batches among the targets of one edge.
@@ -75,6 +76,14 @@ impl Partitioner {
         }
         Ok(())
     }
+
+    /// The key group that gets most rows, when rows are split by key and enough were seen.
+    pub fn hot_key_group(&self) -> Option<HotKeyGroup> {
+        match self {
+            Self::Hash(hash) => hash.sample.hottest(),
+            _ => None,
+        }
+    }
 }
 
 /// Key hash -> key group -> subtask, then one counting sort and one `take` per batch.
@@ -88,6 +97,59 @@ pub struct HashPartitioner {
     hashes: Vec<u64>,
     target_of_row: Vec<u32>,
     ends: Vec<usize>,
+    sample: KeyGroupSample,
+}
+
+/// Batches between two that are sampled, and the most rows looked at in one.
+const SAMPLE_EVERY: u32 = 32;
+const SAMPLE_ROWS: usize = 64;
+/// Beyond so many samples old ones count half.
+const SAMPLES_KEPT: u32 = 8192;
+/// With fewer samples nothing is said.
+const SAMPLES_NEEDED: u32 = 256;
+
+/// How often each key group was seen in a few of the rows.
+struct KeyGroupSample {
+    to: model::VertexId,
+    to_parallelism: u32,
+    /// By key group; made with the first sample.
+    counts: Vec<u32>,
+    total: u32,
+    batches: u32,
+}
+
+impl KeyGroupSample {
+    fn take(&mut self, hashes: &[u64], max_parallelism: u32) {
+        self.batches = self.batches.wrapping_add(1);
+        if !self.batches.is_multiple_of(SAMPLE_EVERY) || hashes.is_empty() {
+            return;
+        }
+        self.counts.resize(max_parallelism as usize, 0);
+        // Odd, so that rows that repeat in a pattern of 2, 4, 8... are not all of one kind.
+        let step = hashes.len().div_ceil(SAMPLE_ROWS) | 1;
+        for &hash in hashes.iter().step_by(step) {
+            self.counts[key_group::key_group_of(hash, max_parallelism) as usize] += 1;
+            self.total += 1;
+        }
+        if self.total > SAMPLES_KEPT {
+            self.counts.iter_mut().for_each(|count| *count /= 2);
+            self.total = self.counts.iter().sum();
+        }
+    }
+
+    fn hottest(&self) -> Option<HotKeyGroup> {
+        if self.total < SAMPLES_NEEDED {
+            return None;
+        }
+        let (group, count) = self.counts.iter().enumerate().max_by_key(|(_, count)| **count)?;
+        let (group, max_parallelism) = (group as u32, self.counts.len() as u32);
+        Some(HotKeyGroup {
+            group,
+            share: f64::from(*count) / f64::from(self.total),
+            to: self.to,
+            to_subtask: key_group::subtask_of(group, max_parallelism, self.to_parallelism),
+        })
+    }
 }
 
 impl HashPartitioner {
@@ -108,6 +170,13 @@ impl HashPartitioner {
             hashes: Vec::new(),
             target_of_row: Vec::new(),
             ends: Vec::new(),
+            sample: KeyGroupSample {
+                to: output.to,
+                to_parallelism: output.to_parallelism,
+                counts: Vec::new(),
+                total: 0,
+                batches: 0,
+            },
         }
     }
 
@@ -118,6 +187,7 @@ impl HashPartitioner {
     ) -> Result<()> {
         let rows = batch.num_rows();
         key_group::hash_columns(&batch, &self.columns, &mut self.hashes)?;
+        self.sample.take(&self.hashes, self.max_parallelism);
         self.target_of_row.clear();
         self.target_of_row.extend(self.hashes.iter().map(|&hash| {
             self.target_of_group[key_group::key_group_of(hash, self.max_parallelism) as usize]

@@ -77,6 +77,11 @@ impl ResultPartition {
         self.output
     }
 
+    /// See [`Partitioner::hot_key_group`].
+    pub fn hot_key_group(&self) -> Option<model::metrics::HotKeyGroup> {
+        self.partitioner.hot_key_group()
+    }
+
     /// Keeps rows until [`Self::send_full`] or [`Self::flush`].
     pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
         let targets = &mut self.targets;

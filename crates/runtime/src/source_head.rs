@@ -4,14 +4,16 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use model::source::{Polled, SourceReader, Split};
-use model::{CheckpointId, Error, ExecutionAttemptId, Result};
+use model::{CheckpointId, Clock, Error, ExecutionAttemptId, Result};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
+use crate::source_progress::SourceProgress;
 use crate::task::{SplitResponse, TaskControl};
 
 /// What the task sees of its source.
@@ -34,8 +36,22 @@ pub struct SourceHead {
     attempt: ExecutionAttemptId,
     /// The last checkpoint whose barrier this reader has passed.
     last_checkpoint: CheckpointId,
+    /// Shared with the watermark operator of the chain.
+    progress: Arc<SourceProgress>,
+    clock: Arc<dyn Clock>,
     control: Arc<dyn TaskControl>,
     io: tokio::runtime::Handle,
+}
+
+/// What a head needs besides its reader.
+pub struct SourceContext {
+    pub attempt: ExecutionAttemptId,
+    /// The checkpoint that the task starts from.
+    pub last_checkpoint: CheckpointId,
+    pub progress: Arc<SourceProgress>,
+    pub clock: Arc<dyn Clock>,
+    pub control: Arc<dyn TaskControl>,
+    pub io: tokio::runtime::Handle,
 }
 
 enum State {
@@ -48,23 +64,30 @@ enum State {
 }
 
 impl SourceHead {
-    pub fn new(
-        reader: Box<dyn SourceReader>,
-        attempt: ExecutionAttemptId,
-        last_checkpoint: CheckpointId,
-        control: Arc<dyn TaskControl>,
-        io: tokio::runtime::Handle,
-    ) -> Self {
+    pub fn new(reader: Box<dyn SourceReader>, context: SourceContext) -> Self {
+        let SourceContext { attempt, last_checkpoint, progress, clock, control, io } = context;
         let state = State::Reading;
-        Self { reader, state, no_more: false, attempt, last_checkpoint, control, io }
+        Self {
+            reader,
+            state,
+            no_more: false,
+            attempt,
+            last_checkpoint,
+            progress,
+            clock,
+            control,
+            io,
+        }
     }
 
     /// The next event; cancel-safe. After `EndOfInput` it waits for ever.
     pub async fn next(&mut self) -> Result<SourceEvent> {
         loop {
             match &mut self.state {
-                State::Reading => match self.reader.poll().await? {
+                State::Reading => match self.read().await? {
                     Polled::Batch(batch) if batch.num_rows() > 0 => {
+                        self.progress.next_batch(self.reader.batch_split());
+                        self.progress.end_splits(&self.reader.take_finished_splits());
                         return Ok(SourceEvent::Batch(batch));
                     }
                     // The reader's contract rules these out; an endless loop of them would
@@ -73,9 +96,13 @@ impl SourceHead {
                     Polled::DeadLetter(batch) => return Ok(SourceEvent::DeadLetter(batch)),
                     Polled::NeedSplits if self.no_more => {
                         self.state = State::Ended;
+                        self.progress.publish_idle();
                         return Ok(SourceEvent::EndOfInput);
                     }
-                    Polled::NeedSplits => self.ask(),
+                    Polled::NeedSplits => {
+                        self.progress.end_splits(&self.reader.take_finished_splits());
+                        self.ask();
+                    }
                 },
                 State::Asking(answer) => {
                     let answer = answer.await.unwrap_or_else(|_| {
@@ -93,6 +120,22 @@ impl SourceHead {
         }
     }
 
+    /// What the reader has, once it is not too far ahead of its group.
+    async fn read(&mut self) -> Result<Polled> {
+        let Some(aligned) = self.progress.aligned() else { return self.reader.poll().await };
+        if aligned.is_ahead() {
+            self.progress.set_paused(true, self.clock.now_ms());
+            aligned.not_ahead().await;
+        }
+        self.progress.set_paused(false, self.clock.now_ms());
+        let mut polled = self.reader.poll();
+        if let Poll::Ready(polled) = futures::poll!(&mut polled) {
+            return polled;
+        }
+        aligned.nothing_to_read();
+        polled.await
+    }
+
     fn ask(&mut self) {
         let (sender, receiver) = oneshot::channel();
         let control = Arc::clone(&self.control);
@@ -107,10 +150,13 @@ impl SourceHead {
     fn answered(&mut self, answer: SplitResponse) -> Result<()> {
         self.no_more |= answer.no_more;
         if !answer.splits.is_empty() {
+            let ids = answer.splits.iter().map(|split| split.id.clone());
+            self.progress.add_splits(ids, self.clock.now_ms());
             self.reader.add_splits(answer.splits)?;
         } else if !answer.no_more {
             let pause = Duration::from_millis(u64::from(answer.retry_after_ms.max(1)));
             self.state = State::Waiting(Box::pin(tokio::time::sleep(pause)));
+            self.progress.publish_idle();
             return Ok(());
         }
         self.state = State::Reading;
@@ -137,8 +183,21 @@ impl SourceHead {
         self.reader.bad_records()
     }
 
+    /// The splits being read, least watermark first.
+    pub fn splits(&self) -> Vec<model::metrics::SplitMetrics> {
+        self.progress.splits()
+    }
+
+    /// See [`SourceReader::pending_records`].
+    pub fn pending_records(&self) -> Option<u64> {
+        self.reader.pending_records()
+    }
+
     /// See [`SourceReader::records_read`].
     pub fn records_read(&self) -> Option<u64> {
         self.reader.records_read()
     }
 }
+
+#[cfg(test)]
+mod tests;

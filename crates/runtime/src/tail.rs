@@ -15,7 +15,7 @@ use model::sink::{Committable, SinkWriter};
 use model::{CheckpointBarrier, CheckpointId, Clock, Result, StreamElement};
 
 use crate::chain::ChainOutput;
-use crate::metrics::SharedMetrics;
+use crate::metrics::{Activity, SharedMetrics};
 use crate::result_partition::ResultPartition;
 
 /// The future that makes a sink's part of a checkpoint durable.
@@ -108,6 +108,12 @@ impl Tail {
         self.sink.as_ref().and_then(|sink| sink.writer.latency_us())
     }
 
+    /// The hottest key group of all edges.
+    pub fn hot_key_group(&self) -> Option<model::metrics::HotKeyGroup> {
+        let all = self.partitions.iter().filter_map(ResultPartition::hot_key_group);
+        all.max_by(|a, b| a.share.total_cmp(&b.share))
+    }
+
     /// Whether rows or watermarks wait for a flush.
     pub fn has_pending(&self) -> bool {
         self.partitions.iter().any(ResultPartition::has_pending)
@@ -178,12 +184,16 @@ pub(crate) async fn backpressured<T>(
     let result = poll_fn(|cx| match send.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(result),
         Poll::Pending => {
-            since.get_or_insert_with(|| clock.now_us());
+            since.get_or_insert_with(|| {
+                metrics.set_activity(Activity::WaitingForCredit);
+                clock.now_us()
+            });
             Poll::Pending
         }
     })
     .await;
     if let Some(since) = since {
+        metrics.set_activity(Activity::Moving);
         metrics.add_backpressured_us(u64::try_from(clock.now_us() - since).unwrap_or(0));
     }
     result

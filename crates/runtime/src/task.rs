@@ -10,14 +10,16 @@ use model::deployment::{SubtaskSnapshot, TaskDeployment};
 use model::execution_state::ExecutionState;
 use model::expression::Expressions;
 use model::source::Split;
-use model::{CheckpointBarrier, CheckpointId, Clock, Error, ExecutionAttemptId, Result};
+use model::{CheckpointBarrier, CheckpointId, Clock, Error, ExecutionAttemptId, Result, Watermark};
 use state::StateBackend;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::Exchange;
 pub use crate::metrics::SharedMetrics;
+use crate::tap::Taps;
 pub use crate::upload::{SnapshotStore, StoredObject};
+pub use crate::watermark_alignment::AlignmentGroups;
 
 /// Everything a task needs. `io` is a multi-thread runtime: uploads and calls to the job
 /// manager run there, beside the task.
@@ -29,10 +31,13 @@ pub struct TaskSetup {
     pub backend: Arc<dyn StateBackend>,
     pub checkpoints: Arc<dyn SnapshotStore>,
     pub control: Arc<dyn TaskControl>,
+    /// The process's, shared by all its tasks.
+    pub alignment: Arc<AlignmentGroups>,
     pub clock: Arc<dyn Clock>,
     pub commands: mpsc::Receiver<TaskCommand>,
     pub cancel: CancellationToken,
     pub metrics: Arc<SharedMetrics>,
+    pub taps: Arc<Taps>,
     pub io: tokio::runtime::Handle,
 }
 
@@ -56,6 +61,15 @@ pub struct SplitResponse {
     pub retry_after_ms: u32,
 }
 
+/// What a reader's alignment group is like in other processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlignmentAnswer {
+    /// The least watermark there; `None`: nobody there counts.
+    pub least: Option<Watermark>,
+    /// The group has no reader elsewhere, and will have none in this attempt.
+    pub alone: bool,
+}
+
 /// A task's line to the job manager. Implemented by `taskmanager`; called on the `io` runtime.
 #[async_trait]
 pub trait TaskControl: Send + Sync {
@@ -77,6 +91,15 @@ pub trait TaskControl: Send + Sync {
         checkpoint: CheckpointId,
         reason: Error,
     ) -> Result<()>;
+    /// Reports the watermark of an aligned reader (`None`: it does not count at present) and
+    /// asks for that of its group in other processes.
+    async fn align_watermarks(
+        &self,
+        _attempt: ExecutionAttemptId,
+        _watermark: Option<Watermark>,
+    ) -> Result<AlignmentAnswer> {
+        Ok(AlignmentAnswer { least: None, alone: true })
+    }
     /// INITIALIZING, then RUNNING. How the task ends is what [`run`] returns. Must not block:
     /// called on the task's core thread.
     fn state_changed(&self, attempt: ExecutionAttemptId, state: ExecutionState);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use model::deployment::{SnapshotTimings, SubtaskSnapshot};
+use model::metrics::OperatorMetrics;
 use model::{CheckpointBarrier, CheckpointId, Clock, Error, Result, StreamElement};
 use tokio::sync::mpsc;
 
@@ -17,7 +18,7 @@ use crate::chain::{Chain, ChainOutput};
 use crate::channel::batch_bytes;
 use crate::deploy::Registration;
 use crate::input_gate::{GateEvent, InputGate};
-use crate::metrics::SharedMetrics;
+use crate::metrics::{Activity, SharedMetrics};
 use crate::source_head::{SourceEvent, SourceHead};
 use crate::tail::Tail;
 use crate::task::TaskCommand;
@@ -27,6 +28,8 @@ use crate::upload::{FrozenTask, Uploads};
 const FLUSH_AFTER_US: i64 = 2_000;
 /// Turns of the loop between two updates of the figures that cost more than an addition.
 const TURNS_PER_UPDATE: u32 = 64;
+/// Time between two updates of the figures that are lists.
+const SLOW_UPDATE_US: i64 = 200_000;
 /// How long a sink may take to clean up after a task that did not finish.
 const ABORT_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -63,6 +66,9 @@ pub(crate) struct Parts {
     pub metrics: Arc<SharedMetrics>,
     /// The chain's output for dead letters; `None`: they are dropped, and counted.
     pub dead_letters: Option<usize>,
+    /// Uids of the operators at the chain's ends, for their figures.
+    pub source_uid: Option<String>,
+    pub sink_uid: Option<String>,
 }
 
 /// A running task.
@@ -78,6 +84,9 @@ pub(crate) struct TaskLoop {
     unflushed: bool,
     started_us: i64,
     turns: u32,
+    /// The source gave rows in this turn.
+    read: bool,
+    slow_update_us: i64,
 }
 
 enum Turn {
@@ -90,6 +99,10 @@ enum Turn {
 impl TaskLoop {
     pub fn new(parts: Parts) -> Self {
         let started_us = parts.clock.now_us();
+        if matches!(parts.head, Head::Source(_)) {
+            parts.metrics.set_last_record_us(started_us);
+        }
+        parts.metrics.set_activity(Activity::Moving);
         Self {
             parts,
             outputs: Vec::new(),
@@ -99,6 +112,8 @@ impl TaskLoop {
             unflushed: false,
             started_us,
             turns: 0,
+            read: false,
+            slow_update_us: 0,
         }
     }
 
@@ -123,6 +138,10 @@ impl TaskLoop {
                 Turn::Nothing => {}
             }
             let now_us = self.parts.clock.now_us();
+            self.parts.metrics.set_activity(Activity::Moving);
+            if std::mem::take(&mut self.read) {
+                self.parts.metrics.set_last_record_us(now_us);
+            }
             self.parts.tail.accept(&mut self.outputs, now_us)?;
             self.parts.tail.send_full().await?;
             if self.parts.tail.pending_before(now_us - FLUSH_AFTER_US) {
@@ -160,6 +179,7 @@ impl TaskLoop {
             Duration::from_millis(u64::try_from(wait).unwrap_or(0))
         });
         let idle_from_us = clock.now_us();
+        metrics.set_activity(Activity::WaitingForInput);
         let turn = tokio::select! {
             biased;
             command = commands.recv(), if commands_open => Turn::Command(command),
@@ -198,6 +218,7 @@ impl TaskLoop {
         match event {
             SourceEvent::Batch(batch) => {
                 let bytes = batch_bytes(&batch);
+                self.read = true;
                 self.on_rows(0, batch, bytes)?;
             }
             SourceEvent::DeadLetter(batch) => {
@@ -283,6 +304,7 @@ impl TaskLoop {
     async fn checkpoint(&mut self, aligned: AlignedBarrier) -> Result<()> {
         let AlignedBarrier { barrier, first_us, alignment_us } = aligned;
         self.unflushed = false;
+        self.parts.metrics.set_alignment_us(alignment_us);
         let Parts { head, chain, tail, uploads, clock, .. } = &mut self.parts;
         chain.flush(&mut self.outputs)?;
         tail.accept(&mut self.outputs, clock.now_us())?;
@@ -327,6 +349,7 @@ impl TaskLoop {
                 ended = uploads.next_ended() => ended?,
             }
         }
+        self.slow_update_us = 0;
         self.update_metrics(self.parts.clock.now_us());
         let committables = self.parts.uploads.take_committables().await?;
         Ok(SubtaskSnapshot { committables, finished: true, ..SubtaskSnapshot::default() })
@@ -357,6 +380,32 @@ impl TaskLoop {
         metrics.set_busy_us(
             lived.saturating_sub(metrics.idle_us()).saturating_sub(metrics.backpressured_us()),
         );
+        if now_us - self.slow_update_us >= SLOW_UPDATE_US {
+            self.update_lists(now_us);
+        }
+    }
+
+    /// The figures that are lists.
+    fn update_lists(&mut self, now_us: i64) {
+        self.slow_update_us = now_us;
+        let Parts { head, chain, tail, metrics, source_uid, sink_uid, .. } = &self.parts;
+        let end = |uid: &Option<String>, records: u64| {
+            uid.clone().map(|uid| OperatorMetrics {
+                uid,
+                records_in: records,
+                records_out: records,
+                state_bytes: 0,
+            })
+        };
+        let operators = end(source_uid, metrics.records_in.load(Relaxed)).into_iter();
+        let operators = operators.chain(chain.operators());
+        let operators = operators.chain(end(sink_uid, metrics.records_out.load(Relaxed)));
+        let mut splits = Vec::new();
+        if let Head::Source(source) = head {
+            splits = source.splits();
+            metrics.set_pending_records(source.pending_records());
+        }
+        metrics.set_slow(splits, tail.hot_key_group(), operators.collect());
     }
 
     /// The task did not finish: gives the sink a moment to clean up.

@@ -13,11 +13,13 @@ use model::deployment::{
     CommittableBytes, STATE_FORMAT, SnapshotTimings, StateHandle, StateLocation, SubtaskSnapshot,
     TaskRestore,
 };
+use model::fault::FaultPoint;
 use model::key_group::KeyGroupRange;
 use model::source::Split;
 use model::{CheckpointId, Clock, Error, ErrorKind, ExecutionAttemptId, JobId, Result};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::chain::FrozenOperator;
 use crate::tail::Staging;
@@ -107,6 +109,7 @@ impl Uploads {
         let token = CancellationToken::new();
         self.tokens.insert(task.checkpoint, token.clone());
         let context = Arc::clone(&self.context);
+        let checkpoint = task.checkpoint;
         let upload = async move {
             tokio::select! {
                 biased;
@@ -114,7 +117,8 @@ impl Uploads {
                 result = upload(&context, task, staged) => result,
             }
         };
-        self.running.spawn_on(upload, &self.context.io);
+        let span = checkpoint_span(checkpoint);
+        self.running.spawn_on(upload.instrument(span), &self.context.io);
     }
 
     /// Staging runs by itself, so that it goes on when its checkpoint is given up. A failure
@@ -123,7 +127,7 @@ impl Uploads {
         let shared = staging.map(|r| r.map_err(Arc::new)).boxed().shared();
         let watched = shared.clone();
         let run = async move { watched.await.map(drop).map_err(|e| copy_of(&e)) };
-        self.running.spawn_on(run, &self.context.io);
+        self.running.spawn_on(run.in_current_span(), &self.context.io);
         shared
     }
 
@@ -143,13 +147,12 @@ impl Uploads {
     /// Tells the coordinator that `id` will not come from here.
     pub fn decline(&mut self, id: CheckpointId, reason: Error) {
         let context = Arc::clone(&self.context);
-        self.running.spawn_on(
-            async move {
-                decline(&context, id, reason).await;
-                Ok(())
-            },
-            &self.context.io,
-        );
+        let declining = async move {
+            decline(&context, id, reason).await;
+            Ok(())
+        };
+        let declining = declining.instrument(checkpoint_span(id));
+        self.running.spawn_on(declining, &self.context.io);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -184,6 +187,11 @@ impl Uploads {
     pub async fn take_committables(&mut self) -> Result<Vec<CommittableBytes>> {
         committables(std::mem::take(&mut self.staged).into_values().collect()).await
     }
+}
+
+/// Log lines about a checkpoint carry it, beside what the task's own span says.
+fn checkpoint_span(checkpoint: CheckpointId) -> tracing::Span {
+    tracing::info_span!("checkpoint", checkpoint = checkpoint.0)
 }
 
 fn flatten(ended: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
@@ -222,7 +230,7 @@ async fn upload(
     let (operators, committables) = match (stored, prepared) {
         (Ok(operators), Ok(committables)) => (operators, committables),
         (Err(error), _) | (_, Err(error)) => {
-            tracing::warn!(attempt = %context.attempt, %checkpoint, error = %error.chain(), "checkpoint declined");
+            tracing::warn!(error = %error.chain(), "checkpoint declined");
             decline(context, checkpoint, error).await;
             return Ok(());
         }
@@ -232,16 +240,17 @@ async fn upload(
     timings.state_bytes = operators.values().flatten().map(|h| h.length).sum();
     let snapshot =
         SubtaskSnapshot { operators, splits: task.splits, committables, timings, finished: false };
+    FaultPoint::StateUploaded.pass();
     if let Err(error) = context.control.acknowledge(context.attempt, checkpoint, snapshot).await {
         // The coordinator gives the checkpoint up when its timeout passes.
-        tracing::warn!(attempt = %context.attempt, %checkpoint, error = %error.chain(), "cannot acknowledge");
+        tracing::warn!(error = %error.chain(), "cannot acknowledge the checkpoint");
     }
     Ok(())
 }
 
 async fn decline(context: &UploadContext, checkpoint: CheckpointId, reason: Error) {
     if let Err(error) = context.control.decline(context.attempt, checkpoint, reason).await {
-        tracing::warn!(attempt = %context.attempt, %checkpoint, error = %error.chain(), "cannot decline");
+        tracing::warn!(error = %error.chain(), "cannot decline the checkpoint");
     }
 }
 
@@ -259,6 +268,7 @@ async fn store_operators(
             .map_err(|e| Error::internal("encoding state panicked; see the log").caused_by(e))?
             .map(Bytes::from)
             .map_err(|e| e.at(format!("encode the state of `{uid}`")))?;
+        FaultPoint::StateUpload.pass();
         let (length, crc32c, location) = if bytes.len() <= INLINE_BYTES {
             (bytes.len() as u64, crc32c::crc32c(&bytes), StateLocation::Inline { bytes })
         } else {
@@ -300,6 +310,7 @@ pub(crate) async fn fetch(
     let fetches = handles.map(|(uid, handle)| {
         let store = Arc::clone(&store);
         async move {
+            FaultPoint::StateRestore.pass();
             let bytes = fetch_one(&*store, &handle).await;
             bytes.map_err(|e| e.at(format!("restore the state of `{uid}`"))).map(|b| (uid, b))
         }

@@ -229,7 +229,7 @@ pub(crate) fn closest<'a>(
 }
 
 /// Arrow's type names, as SQL writes them.
-fn sql_types(message: &str) -> String {
+pub(crate) fn sql_types(message: &str) -> String {
     const NAMES: &[(&str, &str)] = &[
         ("Utf8View", "STRING"),
         ("LargeUtf8", "STRING"),

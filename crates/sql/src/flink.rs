@@ -1,14 +1,15 @@
 //! Flink SQL's own spellings, lowered to DataFusion's functions before types are coerced.
 //! Called by `registry` (the names) and `compile` (the rewrite).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{Result, ScalarValue, internal_err, plan_err};
+use datafusion_common::{Column, DFSchema, Result, ScalarValue, internal_err, plan_err};
 use datafusion_expr::expr::{Case, ScalarFunction};
 use datafusion_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
+    ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility, lit,
 };
 
 use crate::registry::Functions;
@@ -33,6 +34,7 @@ const NAMES: &[(&str, &[usize])] = &[
     ("truncate", &[1, 2]),
     ("ceiling", &[1]),
     ("locate", &[2]),
+    ("count_char", &[2]),
 ];
 
 /// A name that [`rewrite`] replaces; it is never evaluated.
@@ -52,8 +54,42 @@ impl ScalarUDFImpl for Spelling {
     fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
         internal_err!("`{}` was not rewritten", self.name)
     }
+    /// The type of what it is replaced with.
+    fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let mut fields = Vec::new();
+        let mut args = Vec::new();
+        for (index, field) in arguments.arg_fields.iter().enumerate() {
+            let name = format!("a{index}");
+            let nullable = field.is_nullable();
+            fields.push(Field::new(&name, field.data_type().clone(), nullable));
+            args.push(match arguments.scalar_arguments.get(index) {
+                Some(Some(value)) => lit((*value).clone()),
+                _ => Expr::Column(Column::from_name(name)),
+            });
+        }
+        check_arity(self.name, args.len())?;
+        let schema = DFSchema::try_from(Schema::new(fields))?;
+        let lowered = rewrite(lower(self.name, args, &LOWERED)?, &LOWERED)?;
+        let data_type = lowered.get_type(&schema)?;
+        let nullable = lowered.nullable(&schema).unwrap_or(true);
+        Ok(Arc::new(Field::new(self.name, data_type, nullable)))
+    }
     fn invoke_with_args(&self, _arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         internal_err!("`{}` was not rewritten", self.name)
+    }
+}
+
+/// What spellings are lowered to when only their type is asked for.
+static LOWERED: LazyLock<Functions> = LazyLock::new(Functions::new);
+
+fn check_arity(name: &str, count: usize) -> Result<()> {
+    let expected = NAMES.iter().find(|(n, _)| *n == name).map(|(_, arity)| *arity);
+    match expected {
+        Some(arity) if !arity.contains(&count) => {
+            let expected: Vec<String> = arity.iter().map(usize::to_string).collect();
+            plan_err!("function '{name}' takes {} argument(s), not {count}", expected.join(" or "))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -68,18 +104,10 @@ pub(crate) fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
 pub(crate) fn rewrite(expr: Expr, functions: &Functions) -> Result<Expr> {
     let rewritten = expr.transform_up(|node| match node {
         Expr::ScalarFunction(call) => {
-            let Some((name, arity)) = NAMES.iter().find(|(name, _)| *name == call.func.name())
-            else {
+            let Some((name, _)) = NAMES.iter().find(|(name, _)| *name == call.func.name()) else {
                 return Ok(Transformed::no(Expr::ScalarFunction(call)));
             };
-            if !arity.contains(&call.args.len()) {
-                let expected: Vec<String> = arity.iter().map(usize::to_string).collect();
-                return plan_err!(
-                    "function '{name}' takes {} argument(s), not {}",
-                    expected.join(" or "),
-                    call.args.len()
-                );
-            }
+            check_arity(name, call.args.len())?;
             lower(name, call.args, functions).map(Transformed::yes)
         }
         other => Ok(Transformed::no(other)),
@@ -132,6 +160,14 @@ fn lower(name: &'static str, args: Vec<Expr>, functions: &Functions) -> Result<E
         }
         "ceiling" => call(functions, "ceil", vec![first])?,
         "locate" => call(functions, "strpos", vec![next()?, first])?,
+        // How often a character occurs: what is gone when it is taken out.
+        "count_char" => {
+            let without = vec![first.clone(), next()?, lit("")];
+            let shorter = call(functions, "replace", without)?;
+            let count = call(functions, "character_length", vec![first])?
+                - call(functions, "character_length", vec![shorter])?;
+            datafusion_expr::cast(count, DataType::Int64)
+        }
         other => return internal_err!("no lowering for `{other}`"),
     })
 }

@@ -12,6 +12,7 @@
 mod compile;
 mod diagnose;
 mod flink;
+mod query;
 mod registry;
 mod text;
 
@@ -20,6 +21,16 @@ use std::sync::Arc;
 /// The expression engine. Cheap to clone; the function registry is built once.
 pub fn expressions() -> Arc<dyn model::expression::Expressions> {
     Arc::new(compile::SqlExpressions::new())
+}
+
+/// The planner of SQL scripts. The function registry is built once.
+pub fn planner() -> Arc<dyn planner::sql::SqlPlanner> {
+    Arc::new(query::Planner::new())
+}
+
+/// Whether `text` starts like a script of SQL statements rather than like YAML.
+pub fn looks_like_sql(text: &str) -> bool {
+    query::looks_like_sql(text)
 }
 
 /// Names of all scalar functions, sorted, for completion and documentation.

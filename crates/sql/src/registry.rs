@@ -16,9 +16,9 @@ use crate::flink;
 /// All functions by lower-case name and alias. Built once per engine.
 #[derive(Debug)]
 pub(crate) struct Functions {
-    scalar: BTreeMap<String, Arc<ScalarUDF>>,
-    higher_order: BTreeMap<String, Arc<HigherOrderUDF>>,
-    planners: Vec<Arc<dyn ExprPlanner>>,
+    pub(crate) scalar: BTreeMap<String, Arc<ScalarUDF>>,
+    pub(crate) higher_order: BTreeMap<String, Arc<HigherOrderUDF>>,
+    pub(crate) planners: Vec<Arc<dyn ExprPlanner>>,
     pub(crate) options: Arc<ConfigOptions>,
 }
 

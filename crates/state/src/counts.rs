@@ -55,6 +55,17 @@ impl Counts {
         }
     }
 
+    /// Takes the count of `value` for a set of bits and sets `bits` in it; answers which of
+    /// them were not set before. A multiset is used for bits or for counts, not for both.
+    pub fn set_bits(&mut self, value: &[u8], bits: i64) -> i64 {
+        let fresh = bits & !self.get(value);
+        if fresh != 0 {
+            // The bits are not there yet, so that adding sets them.
+            self.add(value, fresh);
+        }
+        fresh
+    }
+
     /// The count of `value`; 0 when absent.
     pub fn get(&self, value: &[u8]) -> i64 {
         if let Repr::Bytes(table) = &self.0 {

@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, UInt64Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
@@ -82,9 +82,37 @@ impl Log {
 
     /// Adds `batch` (of the registered column types, `hashes` of its key columns) behind
     /// what `namespace` has. Batches keep their order and are never merged or split while
-    /// the task runs; a restore may cut them anew.
-    pub fn append(&mut self, namespace: i64, batch: RecordBatch, hashes: Vec<u64>) -> Result<()> {
+    /// the task runs (but see [`Self::merge_last`]); a restore may cut them anew.
+    ///
+    /// Answers the batch as it is kept: a small part of large shared buffers was copied out.
+    pub fn append(
+        &mut self,
+        namespace: i64,
+        batch: RecordBatch,
+        hashes: Vec<u64>,
+    ) -> Result<RecordBatch> {
         self.push(namespace, batch, Arc::new(hashes))
+    }
+
+    /// Puts one batch in the place of the last `count` of `namespace` and answers it; `None`,
+    /// and nothing changed, when one of them is in the cold store or there are not so many.
+    pub fn merge_last(&mut self, namespace: i64, count: usize) -> Result<Option<RecordBatch>> {
+        let Some(pane) = self.panes.get_mut(&namespace) else { return Ok(None) };
+        let Some(from) = pane.batches.len().checked_sub(count) else { return Ok(None) };
+        let last = &pane.batches[from..];
+        let kept = last.iter().filter(|stored| !stored.in_cold);
+        let parts: Vec<LogBatch> = kept.filter_map(|stored| stored.memory.clone()).collect();
+        if parts.len() < count || count < 2 {
+            return Ok(None);
+        }
+        let merged = concat_batches(&self.shape.schema, parts.iter().map(|(batch, _)| batch))?;
+        let hashes = parts.iter().flat_map(|(_, hashes)| hashes.iter().copied()).collect();
+        let bytes: u64 = last.iter().map(|stored| stored.bytes).sum();
+        pane.batches.truncate(from);
+        pane.memory -= bytes;
+        self.memory -= bytes;
+        self.rows -= merged.num_rows();
+        self.push(namespace, merged, Arc::new(hashes)).map(Some)
     }
 
     /// The namespaces that have rows, ascending.
@@ -165,10 +193,15 @@ impl Log {
         Ok(())
     }
 
-    fn push(&mut self, namespace: i64, batch: RecordBatch, hashes: Arc<Vec<u64>>) -> Result<()> {
+    fn push(
+        &mut self,
+        namespace: i64,
+        batch: RecordBatch,
+        hashes: Arc<Vec<u64>>,
+    ) -> Result<RecordBatch> {
         self.check(&batch, &hashes)?;
         if batch.num_rows() == 0 {
-            return Ok(());
+            return Ok(batch);
         }
         let batch = detach(batch)?;
         let bytes = (batch.get_array_memory_size() + hashes.len() * 8 + 128) as u64;
@@ -184,11 +217,11 @@ impl Log {
             number: self.next_number,
             rows: batch.num_rows(),
             bytes,
-            memory: Some((batch, hashes)),
+            memory: Some((batch.clone(), hashes)),
             in_cold: false,
         });
         self.next_number += 1;
-        Ok(())
+        Ok(batch)
     }
 
     fn check(&self, batch: &RecordBatch, hashes: &[u64]) -> Result<()> {

@@ -11,6 +11,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 
 mod memory;
+pub mod requests;
 mod s3;
 mod transfer;
 
@@ -50,11 +51,17 @@ impl Opened {
 /// environment, see [`open_read`]), `memory://name/prefix` (one store per name and
 /// process).
 pub fn open(uri: &str) -> Result<Opened> {
-    match Scheme::parse(uri)? {
+    let opened = match Scheme::parse(uri)? {
         Scheme::File(path) => open_directory(uri, path),
         Scheme::S3(rest) => s3::open(rest, &|name| std::env::var(name).ok()),
         Scheme::Memory(rest) => memory::open(rest),
-    }
+    };
+    opened.map(counted)
+}
+
+/// Every request from here on is seen by `/metrics`.
+fn counted(opened: Opened) -> Opened {
+    Opened { store: Arc::new(requests::CountedStore(opened.store)), ..opened }
 }
 
 /// As [`open`], but creates nothing: the prefix may be a file, a directory, or contain a
@@ -65,7 +72,7 @@ pub fn open(uri: &str) -> Result<Opened> {
 /// `AWS_DEFAULT_REGION`, `AWS_ALLOW_HTTP`, `AWS_VIRTUAL_HOSTED_STYLE_REQUEST`,
 /// `AWS_SKIP_SIGNATURE`.
 pub fn open_read(uri: &str) -> Result<Opened> {
-    match Scheme::parse(uri)? {
+    let opened = match Scheme::parse(uri)? {
         Scheme::File(path) => {
             let path = absolute(path)?;
             let text = path.to_string_lossy();
@@ -81,7 +88,8 @@ pub fn open_read(uri: &str) -> Result<Opened> {
         }
         Scheme::S3(rest) => s3::open(rest, &|name| std::env::var(name).ok()),
         Scheme::Memory(rest) => memory::open(rest),
-    }
+    };
+    opened.map(counted)
 }
 
 /// Gives an object store's error its kind: whatever the store or the network did is

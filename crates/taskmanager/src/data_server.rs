@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::credits::Credits;
 use crate::gates::{Gates, name};
-use crate::wire;
+use crate::{traffic, wire};
 
 pub(crate) struct DataServer {
     pub(crate) gates: Gates,
@@ -110,6 +110,7 @@ impl Inbound {
             tokio::spawn(Arc::clone(self).open(channel));
             return Ok(());
         }
+        traffic::received(u64::from(frame.cost));
         let mut channels = self.lock();
         let Some(inbox) = channels.get_mut(&channel) else {
             drop(channels);

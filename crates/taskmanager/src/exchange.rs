@@ -17,13 +17,14 @@ use proto::v1::data_service_client::DataServiceClient;
 use runtime::channel::{
     ChannelSender, Exchange, FrameBody, GateHandle, OutFrame, RemoteChannel, RemoteSender,
 };
+use safety::{ClusterSecret, Prover};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Endpoint;
 
 use crate::gates::{Gates, REGISTRATION_PATIENCE, name};
-use crate::wire;
+use crate::{traffic, wire};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The consumer gives up first and says why; this is for a consumer that is gone.
@@ -42,6 +43,8 @@ pub(crate) struct DataExchange {
     io: tokio::runtime::Handle,
     gates: Gates,
     peers: Arc<Mutex<BTreeMap<String, Peer>>>,
+    /// Proved to every peer.
+    secret: Option<ClusterSecret>,
     stopping: CancellationToken,
 }
 
@@ -50,9 +53,10 @@ impl DataExchange {
         own_addr: String,
         io: tokio::runtime::Handle,
         gates: Gates,
+        secret: Option<ClusterSecret>,
         stopping: CancellationToken,
     ) -> Self {
-        Self { own_addr, io, gates, peers: Arc::default(), stopping }
+        Self { own_addr, io, gates, peers: Arc::default(), secret, stopping }
     }
 
     fn peer(&self, data_addr: &str) -> Peer {
@@ -93,6 +97,7 @@ impl Exchange for DataExchange {
         let remote =
             (data_addr != self.own_addr).then(|| (self.peer(data_addr), data_addr.to_owned()));
         let stopping = self.stopping.clone();
+        let secret = self.secret.clone();
         let connecting = AbortOnDropHandle::new(self.io.spawn(async move {
             let Some((peer, addr)) = remote else {
                 let (gate, index) = gates.registered(channel).await?;
@@ -102,7 +107,9 @@ impl Exchange for DataExchange {
                 let mut slot = peer.lock().await;
                 match slot.as_ref().filter(|c| !c.broken.is_cancelled()) {
                     Some(connection) => Arc::clone(connection),
-                    None => Arc::clone(slot.insert(Connection::open(addr, &stopping).await?)),
+                    None => {
+                        Arc::clone(slot.insert(Connection::open(addr, secret, &stopping).await?))
+                    }
                 }
             };
             connection.channel(channel).await.map(ChannelSender::Remote)
@@ -142,7 +149,11 @@ impl Channels {
 }
 
 impl Connection {
-    async fn open(addr: String, stopping: &CancellationToken) -> Result<Arc<Self>> {
+    async fn open(
+        addr: String,
+        secret: Option<ClusterSecret>,
+        stopping: &CancellationToken,
+    ) -> Result<Arc<Self>> {
         let unreachable = |e: tonic::transport::Error| {
             Error::external(format!("cannot connect to the task manager at {addr}")).caused_by(e)
         };
@@ -167,7 +178,7 @@ impl Connection {
             channels: Arc::clone(&channels),
             broken: Box::pin(broken.clone().cancelled_owned()),
         };
-        let credits = DataServiceClient::new(transport)
+        let credits = DataServiceClient::new(Prover::new(transport, secret))
             .max_encoding_message_size(wire::MAX_DATA_MESSAGE_BYTES)
             .exchange(outbound)
             .await
@@ -287,7 +298,12 @@ impl Stream for Outbound {
         loop {
             match self.queued.poll_recv(cx) {
                 Poll::Ready(Some(frame)) if self.refuse(&frame) => {}
-                Poll::Ready(Some(frame)) => return Poll::Ready(Some(wire::data_frame(frame))),
+                Poll::Ready(Some(frame)) => {
+                    if let FrameBody::Batch(bytes) = &frame.body {
+                        traffic::sent(bytes.len() as u64);
+                    }
+                    return Poll::Ready(Some(wire::data_frame(frame)));
+                }
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => return Poll::Pending,
             }

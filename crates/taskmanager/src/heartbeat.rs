@@ -214,11 +214,12 @@ async fn register(
 
 async fn beat(client: &JobManagerClient, executor: &TaskExecutor, within: Duration) -> Event {
     let epoch = executor.sessions.current().epoch;
+    let figures = ProcessFigures::now(executor.started_at_ms, &executor.totals());
     let request = v1::HeartbeatRequest {
         task_manager: client.id.0.clone(),
         leader_epoch: epoch.0,
         tasks: executor.reports(),
-        process: proto::json_to_wire(&ProcessFigures::now()).unwrap_or_default(),
+        process: proto::json_to_wire(&figures).unwrap_or_default(),
     };
     match client.heartbeat(request, within).await {
         // Asked anew: a call of a new leader may have come in between.

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use model::deployment::SubtaskSnapshot;
 use model::execution_state::ExecutionState;
 use model::metrics::TaskMetrics;
-use model::{CheckpointId, Error, ErrorKind, ExecutionAttemptId, Result, TaskManagerId};
+use model::{CheckpointId, Error, ErrorKind, ExecutionAttemptId, Result, TaskManagerId, Watermark};
 use proto::v1;
 use proto::v1::job_manager_service_client::JobManagerServiceClient;
 use proto::{attempt_to_wire, failure_to_wire, json_from_wire, json_to_wire};
-use runtime::task::{SplitResponse, TaskControl};
+use runtime::task::{AlignmentAnswer, SplitResponse, TaskControl};
+use safety::{ClusterSecret, Prover};
 use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint};
 
@@ -26,23 +27,30 @@ const SPLITS_TIMEOUT: Duration = Duration::from_secs(90);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// The service's client; every call proves the cluster secret.
+type Client = JobManagerServiceClient<Prover<Channel>>;
+
 /// The connection to the job manager; reconnects by itself. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct JobManagerClient {
     pub id: TaskManagerId,
     addr: String,
-    client: JobManagerServiceClient<Channel>,
+    client: Client,
 }
 
 impl JobManagerClient {
     /// Does not connect yet. `addr` is `host:port`.
-    pub(crate) fn new(id: TaskManagerId, addr: &str) -> Result<Self> {
+    pub(crate) fn new(
+        id: TaskManagerId,
+        addr: &str,
+        secret: Option<ClusterSecret>,
+    ) -> Result<Self> {
         let endpoint = Endpoint::from_shared(format!("http://{addr}")).map_err(|e| {
             Error::user(format!("`{addr}` is not the job manager's address; give host:port"))
                 .caused_by(e)
         })?;
         let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect_lazy();
-        let client = JobManagerServiceClient::new(channel)
+        let client = Client::new(Prover::new(channel, secret))
             .max_decoding_message_size(wire::MAX_CONTROL_MESSAGE_BYTES)
             .max_encoding_message_size(wire::MAX_CONTROL_MESSAGE_BYTES);
         Ok(Self { id, addr: addr.to_owned(), client })
@@ -70,11 +78,7 @@ impl JobManagerClient {
     }
 
     /// Repeats an idempotent call until it is answered, refused, or the session ends.
-    async fn persist<T, F>(
-        &self,
-        session: &Session,
-        call: impl Fn(JobManagerServiceClient<Channel>) -> F,
-    ) -> Result<T>
+    async fn persist<T, F>(&self, session: &Session, call: impl Fn(Client) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<tonic::Response<T>, tonic::Status>>,
     {
@@ -221,7 +225,7 @@ impl TaskControl for TaskLine {
             checkpoint: checkpoint.0,
             snapshot: json_to_wire(&snapshot)?,
         };
-        let call = |mut client: JobManagerServiceClient<Channel>| {
+        let call = |mut client: Client| {
             let request = request.clone();
             async move { client.acknowledge_checkpoint(request).await }
         };
@@ -241,11 +245,28 @@ impl TaskControl for TaskLine {
             checkpoint: checkpoint.0,
             failure: Some(failure_to_wire(&reason)),
         };
-        let call = |mut client: JobManagerServiceClient<Channel>| {
+        let call = |mut client: Client| {
             let request = request.clone();
             async move { client.decline_checkpoint(request).await }
         };
         self.client.persist(&self.session, call).await.map(|_| ())
+    }
+
+    async fn align_watermarks(
+        &self,
+        attempt: ExecutionAttemptId,
+        watermark: Option<Watermark>,
+    ) -> Result<AlignmentAnswer> {
+        let request = v1::AlignWatermarksRequest {
+            task_manager: self.client.id.0.clone(),
+            leader_epoch: self.session.epoch.0,
+            attempt: Some(attempt_to_wire(&attempt)),
+            watermark: watermark.map(|w| w.0),
+        };
+        let mut client = self.client.client.clone();
+        let answer = timed(CALL_TIMEOUT, client.align_watermarks(request)).await;
+        let answer = answer.map_err(|status| self.client.error(&status))?;
+        Ok(AlignmentAnswer { least: answer.least.map(Watermark), alone: answer.alone })
     }
 
     fn state_changed(&self, attempt: ExecutionAttemptId, state: ExecutionState) {

@@ -7,6 +7,7 @@
 //! | `rpc.rs`, `task_executor.rs` | the job manager's calls; tasks from deployment to end |
 //! | `slot_table.rs`, `attempts.rs` | who holds which slot; what was deployed before |
 //! | `exchange.rs`, `data_server.rs` | the data plane, producing and consuming side |
+//! | `metrics_server.rs` | `/metrics` |
 
 mod attempts;
 mod credits;
@@ -15,15 +16,19 @@ mod exchange;
 mod gates;
 mod heartbeat;
 mod job_manager;
+mod metrics_server;
 mod process;
 mod rpc;
 mod session;
 mod slot_table;
 mod snapshots;
+mod tap;
 mod task_executor;
+mod traffic;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,6 +42,7 @@ use proto::v1::task_manager_service_server::TaskManagerServiceServer;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use runtime::core_threads::CoreThreads;
+use safety::{GuardLayer, Listener, Safety};
 use state::StateBackend;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -76,6 +82,14 @@ pub struct TaskManagerOptions {
     pub slots: u32,
     /// Core threads; `None`: as many as slots, at most as many as the machine has cores.
     pub cores: Option<usize>,
+    /// Where to serve `/metrics`; `None`: nowhere. Port 0: any.
+    pub metrics_addr: Option<SocketAddr>,
+    /// Folder that local state is written to; its disk is watched.
+    pub state_dir: Option<PathBuf>,
+    /// Whether people may look at rows that pass.
+    pub taps: bool,
+    /// Who may talk to it, and how it proves that it belongs to its cluster.
+    pub safety: Safety,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -89,6 +103,10 @@ impl TaskManagerOptions {
             advertised_host: None,
             slots,
             cores: None,
+            metrics_addr: None,
+            state_dir: None,
+            taps: true,
+            safety: Safety::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -116,6 +134,8 @@ pub fn random_id() -> TaskManagerId {
 pub struct RunningTaskManager {
     /// `host:port` under which it is known to the others, for calls and for data.
     pub rpc_addr: String,
+    /// Where `/metrics` is served, if it is.
+    pub metrics_addr: Option<SocketAddr>,
     pub id: TaskManagerId,
     executor: Arc<TaskExecutor>,
     stopping: CancellationToken,
@@ -170,7 +190,11 @@ pub async fn start(
     if options.slots == 0 {
         return Err(Error::user("a task manager needs at least one slot; set --slots"));
     }
-    let client = JobManagerClient::new(options.id.clone(), &options.jobmanager)?;
+    let safety = &options.safety;
+    safety.admit_task_manager(Listener { flag: "--rpc-addr", addr: options.rpc_addr })?;
+    let metrics = metrics_server::bind(safety, options.metrics_addr).await?;
+    let secret = safety.cluster_secret.clone();
+    let client = JobManagerClient::new(options.id.clone(), &options.jobmanager, secret.clone())?;
     let listener = TcpListener::bind(options.rpc_addr).await.map_err(|e| {
         Error::user(format!("cannot listen on {}; choose another --rpc-addr", options.rpc_addr))
             .caused_by(e)
@@ -186,6 +210,7 @@ pub async fn start(
         rpc_addr.clone(),
         io.clone(),
         Arc::clone(&gates),
+        secret.clone(),
         stopping.clone(),
     ));
     let cores = CoreThreads::new(core_count(&options))?;
@@ -195,27 +220,36 @@ pub async fn start(
         client: client.clone(),
         parts,
         clock: Arc::clone(&options.clock),
+        taps: options.taps,
+        started_at_ms: options.clock.now_ms(),
+        slots: options.slots,
         exchange,
         cores,
         io,
         storages: Storages::default(),
+        alignment: Arc::default(),
         tasks: Mutex::new(Tasks::new(slots)),
         ended: Notify::new(),
         stopping: AtomicBool::new(false),
     });
+    let metrics_addr = metrics.map(|listener| {
+        let folders = options.state_dir.clone().into_iter().collect();
+        listener.serve(Arc::clone(&executor), folders, stopping.clone())
+    });
     let data = DataServer { gates, stopping: stopping.clone() };
-    let server = serve(listener, Arc::clone(&executor), data, stopping.clone());
+    let guard = GuardLayer::new(secret);
+    let server = serve(listener, Arc::clone(&executor), (data, guard), stopping.clone());
     let introduction = Introduction { addr: rpc_addr.clone(), slots: options.slots };
     tokio::spawn(heartbeat::run(client, Arc::clone(&executor), introduction, stopping.clone()));
     tracing::info!(id = %options.id, addr = rpc_addr, slots = options.slots, "task manager started");
     let server = Mutex::new(Some(server));
-    Ok(RunningTaskManager { rpc_addr, id: options.id, executor, stopping, server })
+    Ok(RunningTaskManager { rpc_addr, metrics_addr, id: options.id, executor, stopping, server })
 }
 
 fn serve(
     listener: TcpListener,
     executor: Arc<TaskExecutor>,
-    data: DataServer,
+    (data, guard): (DataServer, GuardLayer),
     stopping: CancellationToken,
 ) -> JoinHandle<Result<()>> {
     let calls = TaskManagerServiceServer::new(TaskManagerRpc { executor })
@@ -228,6 +262,8 @@ fn serve(
         .max_frame_size(wire::HTTP2_FRAME_BYTES)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        // Before every service, whatever is added below.
+        .layer(guard)
         .add_service(calls)
         .add_service(data)
         .serve_with_incoming_shutdown(
@@ -247,7 +283,10 @@ fn core_count(options: &TaskManagerOptions) -> usize {
 
 async fn advertised(options: &TaskManagerOptions, bound: SocketAddr) -> String {
     match &options.advertised_host {
-        Some(host) => format!("{host}:{}", bound.port()),
+        Some(host) => match host.parse::<IpAddr>() {
+            Ok(ip) => SocketAddr::new(ip, bound.port()).to_string(),
+            Err(_) => format!("{host}:{}", bound.port()),
+        },
         None if bound.ip().is_unspecified() => {
             let ip = route_to(&options.jobmanager).await.unwrap_or(IpAddr::from([127, 0, 0, 1]));
             SocketAddr::new(ip, bound.port()).to_string()

@@ -1,7 +1,9 @@
-//! What this process uses, for the heartbeat and the task manager table. Linux only; elsewhere
-//! the figures are zero.
+//! What this process uses, for the heartbeat and the task manager table.
 
 use serde::Serialize;
+
+use crate::task_executor::Totals;
+use crate::traffic;
 
 /// Sent as JSON in `HeartbeatRequest.process`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -10,42 +12,34 @@ pub(crate) struct ProcessFigures {
     pub rss_bytes: u64,
     /// User and system time since the start.
     pub cpu_ms: u64,
+    pub open_fds: u64,
+    pub pid: u32,
+    pub started_at_ms: i64,
+    /// State in memory of all tasks here.
+    pub heap_state_bytes: u64,
+    /// Received and not yet processed.
+    pub network_buffer_bytes: u64,
+    /// Exchanged with other task managers since the start.
+    pub network_in_bytes: u64,
+    pub network_out_bytes: u64,
+    pub tasks: usize,
 }
 
 impl ProcessFigures {
-    pub(crate) fn now() -> Self {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    pub(crate) fn now(started_at_ms: i64, totals: &Totals) -> Self {
+        let process = telemetry::ProcessFigures::now();
+        let (network_in_bytes, network_out_bytes) = traffic::totals();
         Self {
-            rss_bytes: rss_bytes(&read("/proc/self/status")),
-            cpu_ms: cpu_ms(&read("/proc/self/stat")),
+            rss_bytes: process.rss_bytes,
+            cpu_ms: process.cpu_ms,
+            open_fds: process.open_fds,
+            pid: std::process::id(),
+            started_at_ms,
+            heap_state_bytes: totals.state_bytes,
+            network_buffer_bytes: totals.queued_bytes,
+            network_in_bytes,
+            network_out_bytes,
+            tasks: totals.tasks,
         }
-    }
-}
-
-fn rss_bytes(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next());
-    kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
-}
-
-/// Linux reports these times in 1/100 s whatever the kernel's own tick is.
-fn cpu_ms(stat: &str) -> u64 {
-    // The command name, in parentheses, may hold spaces; utime and stime are the 14th
-    // and 15th field, hence the 12th and 13th after it.
-    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum::<u64>()
-        * 10
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_what_linux_writes() {
-        assert_eq!(rss_bytes("VmPeak:\t 10 kB\nVmRSS:\t    2048 kB\n"), 2 << 20);
-        let stat = "42 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0";
-        assert_eq!(cpu_ms(stat), 2000);
-        assert_eq!((rss_bytes(""), cpu_ms("")), (0, 0));
     }
 }

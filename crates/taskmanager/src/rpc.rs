@@ -3,21 +3,32 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use model::inspection::ProcessDump;
 use model::{CheckpointBarrier, CheckpointId, ExecutionAttemptId, LeaderEpoch};
 use proto::v1::{
-    Ack, CancelTaskRequest, NotifyCheckpointRequest, SubmitTaskRequest, TriggerCheckpointRequest,
+    Ack, CancelTaskRequest, DumpRequest, DumpResponse, GetLogsRequest, GetLogsResponse,
+    NotifyCheckpointRequest, ProfileRequest, ProfileResponse, SubmitTaskRequest, TapRequest,
+    TapRows, TriggerCheckpointRequest,
 };
 use proto::{attempt_from_wire, error_to_status, json_from_wire, v1};
 use runtime::task::TaskCommand;
 use tonic::{Request, Response, Status};
 
 use crate::task_executor::TaskExecutor;
+use crate::{tap, wire};
 
 pub(crate) struct TaskManagerRpc {
     pub(crate) executor: Arc<TaskExecutor>,
 }
 
 type Answer = Result<Response<Ack>, Status>;
+type Shown<T> = Result<Response<T>, Status>;
+
+fn encoded<T: serde::Serialize>(value: &T) -> Result<bytes::Bytes, Status> {
+    proto::json_to_wire(value).map_err(|e| error_to_status(&e))
+}
 
 fn answer(result: model::Result<()>) -> Answer {
     result.map(|()| Response::new(Ack {})).map_err(|e| error_to_status(&e))
@@ -29,6 +40,11 @@ fn attempts(wire: Vec<v1::AttemptId>) -> Result<Vec<ExecutionAttemptId>, Status>
 }
 
 impl TaskManagerRpc {
+    fn admit(&self, epoch: u64) -> Result<(), Status> {
+        let admitted = self.executor.sessions.admit(LeaderEpoch(epoch));
+        admitted.map(drop).map_err(|e| error_to_status(&e))
+    }
+
     fn notify(
         &self,
         request: NotifyCheckpointRequest,
@@ -76,6 +92,62 @@ impl v1::task_manager_service_server::TaskManagerService for TaskManagerRpc {
         request: Request<NotifyCheckpointRequest>,
     ) -> Answer {
         self.notify(request.into_inner(), TaskCommand::CheckpointComplete)
+    }
+
+    async fn get_logs(&self, request: Request<GetLogsRequest>) -> Shown<GetLogsResponse> {
+        let request = request.into_inner();
+        self.admit(request.leader_epoch)?;
+        let ring = telemetry::log_ring();
+        let tail_bytes = request.tail_bytes.min(wire::MAX_LOG_BYTES);
+        Ok(Response::new(GetLogsResponse {
+            logs: encoded(&ring.list())?,
+            text: ring.tail(&request.log, tail_bytes),
+        }))
+    }
+
+    async fn dump(&self, request: Request<DumpRequest>) -> Shown<DumpResponse> {
+        self.admit(request.into_inner().leader_epoch)?;
+        let mut dump = ProcessDump { threads: telemetry::threads(), tasks: Vec::new() };
+        for (core, task) in self.executor.dump() {
+            let thread = format!("core-{core}");
+            let runs = task.doing.starts_with("running");
+            if let Some(thread) = dump.threads.iter_mut().find(|t| t.name == thread && runs) {
+                thread.stack.push(task.doing.clone());
+                thread.stack.push(format!("task `{}` ({})", task.name, task.subtask));
+            }
+            dump.tasks.push(task);
+        }
+        Ok(Response::new(DumpResponse { dump: encoded(&dump)? }))
+    }
+
+    async fn profile(&self, request: Request<ProfileRequest>) -> Shown<ProfileResponse> {
+        let request = request.into_inner();
+        self.admit(request.leader_epoch)?;
+        let profile = telemetry::profile(request.seconds).await;
+        let profile = profile.map_err(|e| error_to_status(&e))?;
+        Ok(Response::new(ProfileResponse { profile: encoded(&profile)? }))
+    }
+
+    type TapStream = BoxStream<'static, Result<TapRows, Status>>;
+
+    async fn tap(&self, request: Request<TapRequest>) -> Shown<Self::TapStream> {
+        let request = request.into_inner();
+        self.admit(request.leader_epoch)?;
+        if !self.executor.taps {
+            return Err(Status::permission_denied("this task manager runs with --taps off"));
+        }
+        let attempt = attempt_from_wire(request.attempt).map_err(|e| error_to_status(&e))?;
+        let bounds = (request.rows_per_second.min(100) as usize, request.limit as usize);
+        let reader = self.executor.tap(&attempt, &request.operator, bounds);
+        let reader = reader.map_err(|e| error_to_status(&e))?;
+        let rows = futures::stream::unfold(reader, |mut reader| async {
+            let sample = reader.next().await?;
+            let shown = tap::shown(&sample).map_err(|e| error_to_status(&e));
+            let rows =
+                shown.map(|s| TapRows { schema: s.schema, rows: s.rows, dropped: s.dropped });
+            Some((rows, reader))
+        });
+        Ok(Response::new(rows.boxed()))
     }
 
     async fn notify_checkpoint_aborted(&self, request: Request<NotifyCheckpointRequest>) -> Answer {

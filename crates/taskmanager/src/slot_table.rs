@@ -27,6 +27,11 @@ impl SlotTable {
         }
     }
 
+    /// How many slots are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.allocations.len()
+    }
+
     /// Puts an attempt into its slot and says on which core it runs: the one of its
     /// allocation, for a new one the least used. Fails with kind External when all slots
     /// are taken.

@@ -9,14 +9,19 @@ use std::time::Duration;
 use futures::FutureExt;
 use model::deployment::TaskDeployment;
 use model::execution_state::ExecutionState;
+use model::inspection::TaskDump;
 use model::{
     AllocationId, CheckpointBarrier, Clock, Error, ExecutionAttemptId, LeaderEpoch, Result,
 };
 use proto::v1;
 use runtime::core_threads::{CoreTask, CoreThreads};
-use runtime::task::{SharedMetrics, TaskCommand, TaskControl, TaskOutcome, TaskSetup};
+use runtime::tap::{TapReader, Taps};
+use runtime::task::{
+    AlignmentGroups, SharedMetrics, TaskCommand, TaskControl, TaskOutcome, TaskSetup,
+};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::TaskManagerParts;
 use crate::attempts::Attempts;
@@ -36,10 +41,15 @@ pub(crate) struct TaskExecutor {
     pub(crate) client: JobManagerClient,
     pub(crate) parts: TaskManagerParts,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) started_at_ms: i64,
+    /// Whether rows may be looked at.
+    pub(crate) taps: bool,
+    pub(crate) slots: u32,
     pub(crate) exchange: Arc<DataExchange>,
     pub(crate) cores: CoreThreads,
     pub(crate) io: tokio::runtime::Handle,
     pub(crate) storages: Storages,
+    pub(crate) alignment: Arc<AlignmentGroups>,
     pub(crate) tasks: Mutex<Tasks>,
     /// Notified whenever a task has left the table.
     pub(crate) ended: Notify,
@@ -64,7 +74,11 @@ struct Running {
     commands: mpsc::Sender<TaskCommand>,
     cancel: CancellationToken,
     metrics: Arc<SharedMetrics>,
+    taps: Arc<Taps>,
     line: Arc<TaskLine>,
+    /// The vertex's name.
+    name: String,
+    core: usize,
 }
 
 /// What `supervise` needs besides the task itself.
@@ -74,6 +88,28 @@ struct Supervision {
     session: Session,
     cancel: CancellationToken,
     reports: mpsc::Receiver<StateReport>,
+}
+
+/// See [`TaskExecutor::totals`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub tasks: usize,
+    pub slots_taken: usize,
+    pub state_bytes: u64,
+    pub queued_bytes: u64,
+}
+
+/// Every log line of a task carries this.
+fn task_span(deployment: &TaskDeployment) -> tracing::Span {
+    let ExecutionAttemptId { job, subtask, attempt, .. } = deployment.attempt;
+    tracing::info_span!(
+        "task",
+        %job,
+        job_name = deployment.job_name,
+        vertex = deployment.vertex.name,
+        subtask = subtask.0,
+        attempt = attempt.0,
+    )
 }
 
 impl TaskExecutor {
@@ -113,23 +149,31 @@ impl TaskExecutor {
         let (commands, commanded) = mpsc::channel(COMMANDS_QUEUED);
         let (reports, reported) = mpsc::channel(REPORTS_QUEUED);
         let metrics = Arc::<SharedMetrics>::default();
+        let taps = Arc::new(Taps::of(&deployment.vertex));
         let line = TaskLine { client: self.client.clone(), session: session.clone(), reports };
         let line = Arc::new(line);
         let running = Running {
             commands,
             cancel: cancel.clone(),
             metrics: Arc::clone(&metrics),
+            taps: Arc::clone(&taps),
             line: Arc::clone(&line),
+            name: deployment.vertex.name.clone(),
+            core,
         };
+        let span = task_span(&deployment);
         tasks.running.insert(attempt, running);
         drop(tasks);
-        let task = self.setup(deployment, line, commanded, cancel.clone(), metrics);
+        let figures = (metrics, taps);
+        let task = self.setup(deployment, line, commanded, cancel.clone(), figures);
+        let within = span.clone();
         let task = task.map(|setup| {
-            self.cores.spawn(core, Box::new(move || runtime::task::run(setup).boxed_local()))
+            let run = move || runtime::task::run(setup).instrument(within).boxed_local();
+            self.cores.spawn(core, Box::new(run))
         });
-        tracing::info!(%attempt, core, "task deployed");
+        span.in_scope(|| tracing::info!(core, "task deployed"));
         let supervision = Supervision { attempt, allocation, session, cancel, reports: reported };
-        self.io.spawn(Arc::clone(self).supervise(task, supervision));
+        self.io.spawn(Arc::clone(self).supervise(task, supervision).instrument(span));
         Ok(())
     }
 
@@ -139,7 +183,7 @@ impl TaskExecutor {
         control: Arc<TaskLine>,
         commands: mpsc::Receiver<TaskCommand>,
         cancel: CancellationToken,
-        metrics: Arc<SharedMetrics>,
+        (metrics, taps): (Arc<SharedMetrics>, Arc<Taps>),
     ) -> Result<TaskSetup> {
         let backend = (self.parts.backends)(deployment.state.backend)?;
         let storage = &deployment.checkpoint_storage;
@@ -152,10 +196,12 @@ impl TaskExecutor {
             backend,
             checkpoints,
             control,
+            alignment: Arc::clone(&self.alignment),
             clock: Arc::clone(&self.clock),
             commands,
             cancel,
             metrics,
+            taps,
             io: self.io.clone(),
         })
     }
@@ -183,40 +229,38 @@ impl TaskExecutor {
             self.report(&supervision.session, attempt, report).await;
         }
         self.lock().slots.release(supervision.allocation, &attempt);
-        let mut last = self.last_report(attempt, ended, &supervision.cancel);
-        let metrics = self.lock().running.get(&attempt).map(|r| r.metrics.snapshot());
+        let mut last = self.last_report(ended, &supervision.cancel);
+        let now_ms = self.clock.now_ms();
+        let metrics = self.lock().running.get(&attempt).map(|r| r.metrics.snapshot(now_ms));
         if let Some(metrics) = metrics {
             last = last.with_metrics(&metrics);
         }
         self.report(&supervision.session, attempt, last).await;
-        self.lock().running.remove(&attempt);
+        if let Some(running) = self.lock().running.remove(&attempt) {
+            running.taps.close_all();
+        }
         self.ended.notify_waiters();
     }
 
-    fn last_report(
-        &self,
-        attempt: ExecutionAttemptId,
-        ended: Result<TaskOutcome>,
-        cancel: &CancellationToken,
-    ) -> StateReport {
+    fn last_report(&self, ended: Result<TaskOutcome>, cancel: &CancellationToken) -> StateReport {
         let stopped = || StateReport::failed(&Error::external("its task manager was stopped"));
         match ended {
             Ok(TaskOutcome::Finished(snapshot)) => {
-                tracing::info!(%attempt, "task finished");
+                tracing::info!("task finished");
                 StateReport::finished(&snapshot).unwrap_or_else(|e| StateReport::failed(&e))
             }
             Ok(TaskOutcome::Canceled) if self.stopping.load(Ordering::SeqCst) => stopped(),
             Ok(TaskOutcome::Canceled) => {
-                tracing::info!(%attempt, "task canceled");
+                tracing::info!("task canceled");
                 StateReport::of(ExecutionState::Canceled)
             }
             // What a task says while it is torn down is of no interest to anybody.
             Err(error) if cancel.is_cancelled() => {
-                tracing::debug!(%attempt, error = error.chain(), "task canceled, with an error");
+                tracing::debug!(error = error.chain(), "task canceled, with an error");
                 StateReport::of(ExecutionState::Canceled)
             }
             Err(error) => {
-                tracing::warn!(%attempt, kind = ?error.kind(), error = error.chain(), "task failed");
+                tracing::warn!(kind = ?error.kind(), error = error.chain(), "task failed");
                 StateReport::failed(&error)
             }
         }
@@ -225,7 +269,8 @@ impl TaskExecutor {
     async fn report(&self, session: &Session, attempt: ExecutionAttemptId, report: StateReport) {
         let state = report.state;
         if let Err(error) = self.client.update_task_state(session, attempt, report).await {
-            tracing::info!(%attempt, ?state, reason = error.chain(), "nobody takes this report");
+            // Also said of tasks that never ran here, hence outside of a task's span.
+            tracing::info!(id = %attempt, ?state, reason = error.chain(), "nobody takes this report");
         }
     }
 
@@ -298,12 +343,59 @@ impl TaskExecutor {
 
     /// What runs here, for the heartbeat: the truth as the job manager sees it.
     pub(crate) fn reports(&self) -> Vec<v1::TaskReport> {
+        let now_ms = self.clock.now_ms();
         let tasks = self.lock();
         let report = |(attempt, running): (&ExecutionAttemptId, &Running)| v1::TaskReport {
             attempt: Some(proto::attempt_to_wire(attempt)),
-            metrics: proto::json_to_wire(&running.metrics.snapshot()).unwrap_or_default(),
+            metrics: proto::json_to_wire(&running.metrics.snapshot(now_ms)).unwrap_or_default(),
         };
         tasks.running.iter().map(report).collect()
+    }
+
+    /// What every task does at this moment, each with the core thread it runs on.
+    pub(crate) fn dump(&self) -> Vec<(usize, TaskDump)> {
+        let tasks = self.lock();
+        let dump = |(attempt, running): (&ExecutionAttemptId, &Running)| TaskDump {
+            job: attempt.job,
+            vertex: attempt.vertex,
+            name: running.name.clone(),
+            subtask: attempt.subtask,
+            attempt: attempt.attempt,
+            state: match running.cancel.is_cancelled() {
+                true => ExecutionState::Canceling,
+                false => running.metrics.state(),
+            },
+            doing: running.metrics.doing(),
+        };
+        tasks.running.iter().map(|task| (task.1.core, dump(task))).collect()
+    }
+
+    /// Opens a tap of a task that runs here.
+    ///
+    /// # Errors
+    /// User: no such task or operator here. External: too many look at it already.
+    pub(crate) fn tap(
+        &self,
+        attempt: &ExecutionAttemptId,
+        operator: &str,
+        (rows_per_second, limit): (usize, usize),
+    ) -> Result<TapReader> {
+        let taps = self.lock().running.get(attempt).map(|r| Arc::clone(&r.taps));
+        let taps = taps.ok_or_else(|| Error::user(format!("task {attempt} does not run here")))?;
+        taps.open(operator, rows_per_second, limit)
+    }
+
+    /// Sums over the tasks that run here, and slots taken.
+    pub(crate) fn totals(&self) -> Totals {
+        let tasks = self.lock();
+        let mut totals = Totals { slots_taken: tasks.slots.taken(), ..Totals::default() };
+        for running in tasks.running.values() {
+            let (state_bytes, queued_bytes) = running.metrics.memory();
+            totals.tasks += 1;
+            totals.state_bytes += state_bytes;
+            totals.queued_bytes += queued_bytes;
+        }
+        totals
     }
 
     /// Waits until no task is left that has been canceled, at most `patience`.

@@ -5,3 +5,4 @@ mod data_plane;
 mod fake_connectors;
 mod fake_job_manager;
 mod life;
+mod shown;

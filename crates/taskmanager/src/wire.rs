@@ -13,6 +13,8 @@ use runtime::channel::{FrameBody, OutFrame};
 pub(crate) const MAX_DATA_MESSAGE_BYTES: usize = 256 << 20;
 /// Limit of one control message: a deployment or a snapshot with inline state.
 pub(crate) const MAX_CONTROL_MESSAGE_BYTES: usize = 64 << 20;
+/// Of a log that is shown.
+pub(crate) const MAX_LOG_BYTES: u64 = 4 << 20;
 /// HTTP/2 windows. Credit bounds what is sent; these only must not get in its way.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;

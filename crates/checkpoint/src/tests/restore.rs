@@ -65,6 +65,8 @@ fn a_job_that_lacks_an_operator_is_refused_unless_asked() {
         restart: RestartStrategy::default(),
         state: StateConfig::default(),
         job_file: String::new(),
+        origin: Default::default(),
+        slo: Default::default(),
     };
     let error = check_compatible(&manifest(1, "t"), &graph, false).unwrap_err();
     assert!(error.message().contains("`counts`, `flights`"), "{error}");

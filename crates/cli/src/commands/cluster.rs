@@ -5,6 +5,7 @@ use jobmanager::JobManagerOptions;
 use taskmanager::TaskManagerOptions;
 
 use super::{interrupted, processors};
+use crate::access;
 use crate::arguments::{JobManagerArguments, LocalUpArguments, TaskManagerArguments};
 use crate::composition;
 use crate::exit::{Exit, Failure};
@@ -18,9 +19,12 @@ pub async fn job_manager(
     arguments: JobManagerArguments,
     settings: &Settings,
 ) -> Result<Exit, Failure> {
+    let http_addr = settings.address("http-addr", arguments.http_addr.as_deref(), DEFAULT_HTTP)?;
     let options = JobManagerOptions {
-        http_addr: settings.address("http-addr", arguments.http_addr.as_deref(), DEFAULT_HTTP)?,
+        http_addr,
+        taps: settings.taps(arguments.taps, http_addr)?,
         rpc_addr: settings.address("rpc-addr", arguments.rpc_addr.as_deref(), DEFAULT_RPC)?,
+        safety: access::safety(&arguments.safety, settings)?,
         ..JobManagerOptions::new(settings.storage(arguments.storage.as_deref()))
     };
     let running = jobmanager::start(options, composition::job_manager_parts()).await?;
@@ -38,25 +42,37 @@ pub async fn task_manager(
     let state_dir = settings.state_dir(arguments.state_dir.as_deref());
     let job_manager = settings.text("jobmanager", arguments.jobmanager.as_deref());
     let slots = settings.slots(arguments.slots, processors())?;
+    let rpc_addr = settings.address("rpc-addr", arguments.rpc_addr.as_deref(), "127.0.0.1:0")?;
     let options = TaskManagerOptions {
-        rpc_addr: settings.address("rpc-addr", arguments.rpc_addr.as_deref(), "127.0.0.1:0")?,
+        rpc_addr,
+        taps: settings.taps(arguments.taps, rpc_addr)?,
+        advertised_host: settings.text("advertised-host", arguments.advertised_host.as_deref()),
+        metrics_addr: settings.some_address("metrics-addr", arguments.metrics_addr.as_deref())?,
+        state_dir: Some(state_dir.clone()),
+        safety: access::safety(&arguments.safety, settings)?,
         ..TaskManagerOptions::new(job_manager.unwrap_or_else(|| DEFAULT_RPC.to_owned()), slots)
     };
     let running = taskmanager::start(options, composition::task_manager_parts(state_dir)).await?;
     println!("id {}", running.id);
     println!("rpc-addr {}", running.rpc_addr);
+    if let Some(addr) = running.metrics_addr {
+        println!("metrics-addr {addr}");
+    }
     interrupted().await;
     running.shutdown().await;
     Ok(Exit::Ok)
 }
 
 pub async fn local_up(arguments: LocalUpArguments, settings: &Settings) -> Result<Exit, Failure> {
+    let http_addr = settings.address("http-addr", arguments.http_addr.as_deref(), DEFAULT_HTTP)?;
     let cluster = LocalCluster::start(LocalOptions {
-        http_addr: settings.address("http-addr", arguments.http_addr.as_deref(), DEFAULT_HTTP)?,
+        http_addr,
+        taps: settings.taps(arguments.taps, http_addr)?,
         rpc_addr: settings.address("rpc-addr", arguments.rpc_addr.as_deref(), DEFAULT_RPC)?,
         slots: settings.slots(arguments.slots, processors())?,
         storage: settings.storage(arguments.storage.as_deref()),
         state_dir: settings.state_dir(None),
+        safety: access::safety(&arguments.safety, settings)?,
     })
     .await?;
     println!("http-addr {}", cluster.job_manager.http_addr);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{files, interrupted};
+use crate::access;
 use crate::arguments::RunArguments;
 use crate::client::Client;
 use crate::exit::{Exit, Failure};
@@ -24,21 +25,30 @@ pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, F
     let (name, text, planned) = files::planned(&arguments.job)?;
     files::warn(&name, &planned);
     let slots = settings.slots(arguments.slots, planned.graph.slots_needed())?;
+    // Any port: several runs on one machine must not meet.
+    let http_addr = settings.address("http-addr", arguments.http_addr.as_deref(), "127.0.0.1:0")?;
     let cluster = LocalCluster::start(LocalOptions {
-        // Any port: several runs on one machine must not meet.
-        http_addr: settings.address("http-addr", arguments.http_addr.as_deref(), "127.0.0.1:0")?,
+        http_addr,
+        taps: settings.taps(arguments.taps, http_addr)?,
         rpc_addr: settings.address("rpc-addr", None, "127.0.0.1:0")?,
         slots,
         storage: settings.storage(arguments.storage.as_deref()),
         state_dir: settings.state_dir(None),
+        safety: access::safety(&arguments.safety, settings)?,
     })
     .await?;
-    let client = Client::new(cluster.url(), Duration::from_secs(30))?;
+    // Our own cluster wants the token too.
+    let tokens = arguments.safety.api_token_file.as_deref();
+    let client = Client::new(cluster.url(), Duration::from_secs(30))?.with_token(access::token(
+        "api-token-file",
+        tokens,
+        settings,
+    )?);
     let submitted = client.submit(&text, arguments.from.as_deref()).await?;
     let id = submitted["id"].as_str().unwrap_or_default().to_owned();
     let mut progress = Progress::new(arguments.quiet, started);
     progress.say(&format!(
-        "{} is job {id}; see it at {}/api/v1/jobs/{id}",
+        "{} is job {id}; see it at {}/ui/jobs/{id}",
         planned.graph.name,
         cluster.url()
     ));

@@ -25,6 +25,10 @@ pub(super) struct DatagenReader {
     clock: Arc<dyn Clock>,
     splits: VecDeque<Stride>,
     batch_rows: u64,
+    /// Number and id of the split read last.
+    current: Option<(u32, String)>,
+    /// Ids of splits read to their end and not reported yet.
+    finished: Vec<String>,
 }
 
 impl DatagenReader {
@@ -40,7 +44,9 @@ impl DatagenReader {
             .sum();
         let batch_rows = (BATCH_BYTES / row_bytes.max(1)).max(1) as u64;
         let splits = VecDeque::new();
-        Self { options, schema, clock, splits, batch_rows: batch_rows.min(MAX_ROWS) }
+        let batch_rows = batch_rows.min(MAX_ROWS);
+        let finished = Vec::new();
+        Self { options, schema, clock, splits, batch_rows, current: None, finished }
     }
 
     fn end(&self) -> u64 {
@@ -65,6 +71,8 @@ impl DatagenReader {
     /// back.
     fn next_batch(&mut self, now_us: i64) -> Result<Option<RecordBatch>> {
         let end = self.end();
+        let ended = self.splits.iter().filter(|s| s.row >= end).map(|s| s.id());
+        self.finished.extend(ended);
         self.splits.retain(|s| s.row < end);
         for _ in 0..self.splits.len() {
             let Some(mut split) = self.splits.pop_front() else { break };
@@ -79,6 +87,9 @@ impl DatagenReader {
             let moment = Moment { seed: self.options.seed, now_us, started_us, rate };
             let batch = batch(&self.schema, &self.options.generators, rows, &moment)?;
             split.row = split.row.saturating_add(count.saturating_mul(split.stride));
+            if self.current.as_ref().is_none_or(|(number, _)| *number != split.number) {
+                self.current = Some((split.number, split.id()));
+            }
             self.splits.push_back(split);
             return Ok(Some(batch));
         }
@@ -112,5 +123,13 @@ impl SourceReader for DatagenReader {
     fn snapshot(&mut self) -> Result<Vec<Split>> {
         let end = self.end();
         self.splits.iter().filter(|s| s.row < end).map(|s| s.encode()).collect()
+    }
+
+    fn batch_split(&self) -> Option<&str> {
+        self.current.as_ref().map(|(_, id)| id.as_str())
+    }
+
+    fn take_finished_splits(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.finished)
     }
 }

@@ -25,7 +25,11 @@ impl Stride {
     pub(super) fn encode(self) -> Result<Split> {
         let data = serde_json::to_vec(&self)
             .map_err(|e| Error::internal("cannot encode a datagen split").caused_by(e))?;
-        Ok(Split { id: format!("rows-{}", self.number), data: data.into() })
+        Ok(Split { id: self.id(), data: data.into() })
+    }
+
+    pub(super) fn id(self) -> String {
+        format!("rows-{}", self.number)
     }
 
     pub(super) fn decode(split: &Split) -> Result<Self> {

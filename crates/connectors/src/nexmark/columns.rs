@@ -6,18 +6,31 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringViewArray, StructArray,
-    TimestampMillisecondArray,
+    Array, ArrayRef, AsArray, BooleanBufferBuilder, Int32Array, Int64Array, RecordBatch,
+    StringViewArray, StructArray, TimestampMillisecondArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMillisecondType};
 use model::{Error, Result};
 
+use super::bids::Bids;
 use super::event::{
     BIDS, EventClock, ROUND, Random, extra_length, last_auction, last_person, some_person,
 };
-use super::pool::{BID_CHANNELS, CHANNELS, LETTERS, POOL, WORDS, inline_view};
+use super::pool::{LETTERS, POOL, WORDS, inline_view};
 use super::{SCHEDULED, Table};
+
+/// Events of a round that are not bids.
+const OTHERS: usize = (ROUND - BIDS) as usize;
+/// The kinds of a round's events.
+const KINDS: [i32; ROUND as usize] = {
+    let mut kinds = [2; ROUND as usize];
+    kinds[0] = 0;
+    kinds[1] = 1;
+    kinds[2] = 1;
+    kinds[3] = 1;
+    kinds
+};
 
 const FIRST: [&str; 11] =
     ["Ann", "Bob", "Cid", "Dora", "Eve", "Finn", "Gus", "Hana", "Ivo", "Jan", "Kim"];
@@ -46,6 +59,15 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
+    /// The first event of each round, and how many of its events exist.
+    fn each(self) -> impl Iterator<Item = (u64, usize)> {
+        (0..self.count).filter_map(move |i| {
+            let base = (self.first + i * self.stride) * ROUND;
+            let rows = self.end.saturating_sub(base).min(ROUND) as usize;
+            (rows > 0).then_some((base, rows))
+        })
+    }
+
     /// The event numbers of one kind, with their row in a batch of that kind alone.
     fn events(self, offsets: Range<u64>) -> impl Iterator<Item = u64> {
         (0..self.count)
@@ -118,11 +140,8 @@ impl Maker {
     fn bids(&self, rounds: Rounds, wants: impl Fn(&str) -> bool) -> Vec<(&'static str, ArrayRef)> {
         let capacity = (rounds.count * BIDS) as usize;
         let mut made = Bids::with(capacity, &wants);
-        for i in 0..rounds.count {
-            let base = (rounds.first + i * rounds.stride) * ROUND;
-            for n in base + 4..(base + ROUND).min(rounds.end) {
-                made.push(self, n);
-            }
+        for (base, rows) in rounds.each() {
+            made.push_round(self, base, rows.saturating_sub(OTHERS));
         }
         made.finish()
     }
@@ -132,7 +151,7 @@ impl Maker {
         rounds: Rounds,
         wants: impl Fn(&str) -> bool,
     ) -> Vec<(&'static str, ArrayRef)> {
-        let mut made = Auctions::default();
+        let mut made = Auctions::with_capacity(3 * rounds.count as usize);
         for n in rounds.events(1..4) {
             made.push(self, n);
         }
@@ -144,7 +163,7 @@ impl Maker {
         rounds: Rounds,
         wants: impl Fn(&str) -> bool,
     ) -> Vec<(&'static str, ArrayRef)> {
-        let mut made = Persons::default();
+        let mut made = Persons::with_capacity(rounds.count as usize);
         for n in rounds.events(0..1) {
             made.push(self, n);
         }
@@ -158,69 +177,76 @@ impl Maker {
         rounds: Rounds,
         wants: impl Fn(&str) -> bool,
     ) -> Result<Vec<(&'static str, ArrayRef)>> {
-        let numbers: Vec<u64> = rounds.events(0..ROUND).collect();
+        let rows: usize = rounds.each().map(|(_, rows)| rows).sum();
         let mut columns: Vec<(&'static str, ArrayRef)> = Vec::with_capacity(5);
         if wants("event_type") {
-            let kinds = numbers.iter().map(|n| match n % ROUND {
-                0 => 0,
-                1..=3 => 1,
-                _ => 2,
-            });
-            columns.push(("event_type", Arc::new(Int32Array::from_iter_values(kinds))));
+            let mut kinds: Vec<i32> = Vec::with_capacity(rows);
+            for (_, rows) in rounds.each() {
+                kinds.extend_from_slice(&KINDS[..rows]);
+            }
+            columns.push(("event_type", Arc::new(Int32Array::from(kinds))));
         }
         if wants("dateTime") {
-            columns.push(("dateTime", times(self.times(&numbers))));
+            let mut all = Vec::with_capacity(rows);
+            for (base, rows) in rounds.each() {
+                all.extend(self.clock.times_from(base, rows));
+            }
+            columns.push(("dateTime", times(all)));
         }
         if wants("person") {
             let dense = self.persons(rounds, |c| c != SCHEDULED);
-            columns.push(("person", place(Table::Person, &dense, &numbers, 0..1)?));
+            columns.push(("person", place(Table::Person, &dense, rounds, 0..1)?));
         }
         if wants("auction") {
             let dense = self.auctions(rounds, |c| c != SCHEDULED);
-            columns.push(("auction", place(Table::Auction, &dense, &numbers, 1..4)?));
+            columns.push(("auction", place(Table::Auction, &dense, rounds, 1..4)?));
         }
         if wants("bid") {
-            let mut made = Bids::with(numbers.len(), &|c: &str| c != SCHEDULED);
-            for &n in &numbers {
-                if n % ROUND < 4 {
-                    made.push_blank();
-                } else {
-                    made.push(self, n);
-                }
+            let mut made = Bids::with(rows, &|c: &str| c != SCHEDULED);
+            for (base, rows) in rounds.each() {
+                made.push_blanks(rows.min(OTHERS));
+                made.push_round(self, base, rows.saturating_sub(OTHERS));
             }
             let arrays = made.finish().into_iter().map(|(_, array)| array).collect();
-            columns.push(("bid", rows_of(Table::Bid, arrays, &numbers, &(4..ROUND))?));
+            columns.push(("bid", rows_of(Table::Bid, arrays, rounds, 4..ROUND as usize)?));
         }
         Ok(columns)
-    }
-
-    fn times(&self, numbers: &[u64]) -> Vec<i64> {
-        numbers.iter().map(|n| self.clock.time_of(*n)).collect()
     }
 }
 
 /// Dense columns of one kind as a struct with a row for every event, null for the others.
+/// `offsets`: where the kind's events stand in a round.
 fn place(
     table: Table,
     dense: &[(&'static str, ArrayRef)],
-    numbers: &[u64],
-    offsets: Range<u64>,
+    rounds: Rounds,
+    offsets: Range<usize>,
 ) -> Result<ArrayRef> {
-    let places: Vec<usize> =
-        (0..numbers.len()).filter(|row| offsets.contains(&(numbers[*row] % ROUND))).collect();
-    let spread = |array: &ArrayRef| spread(array, &places, numbers.len());
-    let arrays = dense.iter().map(|(_, array)| spread(array)).collect::<Result<Vec<_>>>()?;
-    rows_of(table, arrays, numbers, &offsets)
+    let mut places = Vec::with_capacity(rounds.count as usize * offsets.len());
+    let mut start = 0;
+    for (_, rows) in rounds.each() {
+        places.extend(start + offsets.start..start + offsets.end.min(rows));
+        start += rows;
+    }
+    let spread = |(_, array): &(_, ArrayRef)| spread(array, &places, start);
+    let arrays = dense.iter().map(spread).collect::<Result<Vec<_>>>()?;
+    rows_of(table, arrays, rounds, offsets)
 }
 
 fn rows_of(
     table: Table,
     arrays: Vec<ArrayRef>,
-    numbers: &[u64],
-    offsets: &Range<u64>,
+    rounds: Rounds,
+    offsets: Range<usize>,
 ) -> Result<ArrayRef> {
-    let present: Vec<bool> = numbers.iter().map(|n| offsets.contains(&(n % ROUND))).collect();
-    let nulls = Some(NullBuffer::from(present));
+    let mut present = BooleanBufferBuilder::new((rounds.count * ROUND) as usize);
+    for (_, rows) in rounds.each() {
+        let (from, to) = (offsets.start.min(rows), offsets.end.min(rows));
+        present.append_n(from, false);
+        present.append_n(to - from, true);
+        present.append_n(rows - to, false);
+    }
+    let nulls = Some(NullBuffer::new(present.finish()));
     Ok(Arc::new(StructArray::try_new(table.fields().into(), arrays, nulls)?))
 }
 
@@ -250,7 +276,7 @@ fn spread(dense: &ArrayRef, places: &[usize], rows: usize) -> Result<ArrayRef> {
     })
 }
 
-fn views(views: Vec<u128>, buffers: Vec<Buffer>) -> ArrayRef {
+pub(super) fn views(views: Vec<u128>, buffers: Vec<Buffer>) -> ArrayRef {
     // Arrow's checked constructor walks the bytes of every view on every batch.
     #[allow(unsafe_code, reason = "views are made by pool.rs, in bounds and ASCII, as tests prove")]
     // SAFETY: every view was made by `view_into`/`inline_view` over these buffers, all ASCII.
@@ -258,144 +284,12 @@ fn views(views: Vec<u128>, buffers: Vec<Buffer>) -> ArrayRef {
     Arc::new(array)
 }
 
-fn times(values: Vec<i64>) -> ArrayRef {
+pub(super) fn times(values: Vec<i64>) -> ArrayRef {
     Arc::new(TimestampMillisecondArray::from(values))
 }
 
-fn bigints(values: Vec<i64>) -> ArrayRef {
+pub(super) fn bigints(values: Vec<i64>) -> ArrayRef {
     Arc::new(Int64Array::from(values))
-}
-
-/// Columns of bids under construction. `None`: not asked for.
-struct Bids {
-    auction: Option<Vec<i64>>,
-    bidder: Option<Vec<i64>>,
-    price: Option<Vec<i64>>,
-    channel: Option<Vec<u128>>,
-    url: Option<Vec<u128>>,
-    time: Option<Vec<i64>>,
-    extra: Option<Vec<u128>>,
-    /// How far the draws of an event are needed: 0 none, 1 auction, 2 bidder, 3 price, 4 all.
-    depth: u8,
-}
-
-impl Bids {
-    fn with(capacity: usize, wants: &impl Fn(&str) -> bool) -> Self {
-        let numbers = |name: &str| wants(name).then(|| Vec::with_capacity(capacity));
-        let texts = |name: &str| wants(name).then(|| Vec::with_capacity(capacity));
-        let mut made = Self {
-            auction: numbers("auction"),
-            bidder: numbers("bidder"),
-            price: numbers("price"),
-            channel: texts("channel"),
-            url: texts("url"),
-            time: numbers("dateTime"),
-            extra: texts("extra"),
-            depth: 0,
-        };
-        made.depth = if made.channel.is_some() || made.url.is_some() || made.extra.is_some() {
-            4
-        } else if made.price.is_some() {
-            3
-        } else if made.bidder.is_some() {
-            2
-        } else {
-            u8::from(made.auction.is_some())
-        };
-        made
-    }
-
-    /// Draws in the order of the reference generator, as far as any column needs.
-    #[inline]
-    fn push(&mut self, maker: &Maker, n: u64) {
-        if let Some(time) = &mut self.time {
-            time.push(maker.clock.time_of(n));
-        }
-        if self.depth == 0 {
-            return;
-        }
-        let mut random = Random::of_event(n, maker.seed);
-        let last = last_auction(n);
-        let auction = if random.below(2) > 0 {
-            last / 100 * 100
-        } else {
-            let min = last.saturating_sub(100);
-            min + random.below(last - min + 11)
-        };
-        if let Some(column) = &mut self.auction {
-            column.push(1000 + auction as i64);
-        }
-        if self.depth == 1 {
-            return;
-        }
-        let bidder = if random.below(4) > 0 {
-            last_person(n) / 100 * 100 + 1
-        } else {
-            some_person(n, &mut random)
-        };
-        if let Some(column) = &mut self.bidder {
-            column.push(1000 + bidder as i64);
-        }
-        if self.depth == 2 {
-            return;
-        }
-        match &mut self.price {
-            Some(column) => column.push(random.price()),
-            None => random.skip(2),
-        }
-        if self.depth > 3 {
-            self.push_text(random);
-        }
-    }
-
-    /// A row for an event that is not a bid.
-    #[inline]
-    fn push_blank(&mut self) {
-        let numbers = [&mut self.auction, &mut self.bidder, &mut self.price, &mut self.time];
-        for column in numbers.into_iter().flatten() {
-            column.push(0);
-        }
-        for column in [&mut self.channel, &mut self.url, &mut self.extra].into_iter().flatten() {
-            column.push(0);
-        }
-    }
-
-    #[inline]
-    fn push_text(&mut self, mut random: Random) {
-        let channels = &*BID_CHANNELS;
-        let (channel, url) = if random.below(2) > 0 {
-            let i = random.below(4) as usize;
-            (channels.hot_channel[i], channels.hot_url[i])
-        } else {
-            let i = random.below(CHANNELS as u64) as usize;
-            (channels.channel[i], channels.url[i])
-        };
-        if let Some(column) = &mut self.channel {
-            column.push(channel);
-        }
-        if let Some(column) = &mut self.url {
-            column.push(url);
-        }
-        if let Some(column) = &mut self.extra {
-            column.push(extra(32, 100, &mut random));
-        }
-    }
-
-    fn finish(self) -> Vec<(&'static str, ArrayRef)> {
-        let letters = || vec![LETTERS.buffer.clone()];
-        let mut columns = Vec::with_capacity(7);
-        let numbers = [("auction", self.auction), ("bidder", self.bidder), ("price", self.price)];
-        for (name, values) in numbers {
-            columns.extend(values.map(|v| (name, bigints(v))));
-        }
-        let channels = &*BID_CHANNELS;
-        columns
-            .extend(self.channel.map(|v| ("channel", views(v, vec![channels.channels.clone()]))));
-        columns.extend(self.url.map(|v| ("url", views(v, vec![channels.urls.clone()]))));
-        columns.extend(self.time.map(|v| ("dateTime", times(v))));
-        columns.extend(self.extra.map(|v| ("extra", views(v, letters()))));
-        columns
-    }
 }
 
 #[inline]
@@ -406,7 +300,6 @@ fn extra(used: u64, average: u64, random: &mut Random) -> u128 {
     }
 }
 
-#[derive(Default)]
 struct Auctions {
     id: Vec<i64>,
     name: Vec<u128>,
@@ -421,6 +314,21 @@ struct Auctions {
 }
 
 impl Auctions {
+    fn with_capacity(rows: usize) -> Self {
+        Self {
+            id: Vec::with_capacity(rows),
+            name: Vec::with_capacity(rows),
+            description: Vec::with_capacity(rows),
+            initial: Vec::with_capacity(rows),
+            reserve: Vec::with_capacity(rows),
+            time: Vec::with_capacity(rows),
+            expires: Vec::with_capacity(rows),
+            seller: Vec::with_capacity(rows),
+            category: Vec::with_capacity(rows),
+            extra: Vec::with_capacity(rows),
+        }
+    }
+
     /// Three events in fifty: all columns are made, whichever are asked for.
     fn push(&mut self, maker: &Maker, n: u64) {
         let mut random = Random::of_event(n, maker.seed);
@@ -470,7 +378,6 @@ impl Auctions {
 }
 
 /// One event in fifty; its own strings are copied into one buffer per batch.
-#[derive(Default)]
 struct Persons {
     id: Vec<i64>,
     name: Vec<String>,
@@ -483,6 +390,19 @@ struct Persons {
 }
 
 impl Persons {
+    fn with_capacity(rows: usize) -> Self {
+        Self {
+            id: Vec::with_capacity(rows),
+            name: Vec::with_capacity(rows),
+            mail: Vec::with_capacity(rows),
+            card: Vec::with_capacity(rows),
+            city: Vec::with_capacity(rows),
+            state: Vec::with_capacity(rows),
+            time: Vec::with_capacity(rows),
+            extra: Vec::with_capacity(rows),
+        }
+    }
+
     fn push(&mut self, maker: &Maker, n: u64) {
         let mut random = Random::of_event(n, maker.seed);
         let pick = |list: &[&'static str], random: &mut Random| {

@@ -47,10 +47,16 @@ impl Random {
         ((self.next() >> 32) * n) >> 32
     }
 
-    /// Passes over `draws` values.
+    /// The generator after `draws` more draws.
     #[inline]
-    pub(super) fn skip(&mut self, draws: u64) {
-        self.0 = self.0.wrapping_add(GOLD.wrapping_mul(draws));
+    pub(super) fn after(self, draws: u64) -> Self {
+        Self(self.0.wrapping_add(GOLD.wrapping_mul(draws)))
+    }
+
+    /// What [`Self::below`] gives as the `draw`th value from here (from 1).
+    #[inline]
+    pub(super) fn peek(self, draw: u64, n: u64) -> u64 {
+        ((mix(self.after(draw).0) >> 32) * n) >> 32
     }
 
     #[inline]
@@ -71,6 +77,22 @@ impl EventClock {
     #[inline]
     pub fn time_of(self, n: u64) -> i64 {
         BASE_MS + (n * 1000 / self.rate) as i64
+    }
+
+    /// The times of `count` events from `n` on: one division for all of them.
+    #[inline]
+    pub(super) fn times_from(self, n: u64, count: usize) -> impl Iterator<Item = i64> {
+        let rate = self.rate;
+        let (step, step_rest) = ((1000 / rate) as i64, 1000 % rate);
+        let (mut time, mut rest) = (self.time_of(n), n * 1000 % rate);
+        (0..count).map(move |_| {
+            let now = time;
+            rest += step_rest;
+            let carry = rest >= rate;
+            rest -= if carry { rate } else { 0 };
+            time += step + i64::from(carry);
+            now
+        })
     }
 }
 
@@ -101,7 +123,14 @@ pub(super) fn extra_length(used: u64, average: u64, random: &mut Random) -> Opti
     if used >= average {
         return None;
     }
+    let (least, spread) = extra_range(used, average);
+    Some(least + if spread == 0 { 0 } else { random.below(2 * spread) })
+}
+
+/// The least length of the filler, and half of how much it varies. `used` is below `average`.
+#[inline]
+pub(super) fn extra_range(used: u64, average: u64) -> (u64, u64) {
     let want = average - used;
     let spread = want / 5;
-    Some(want - spread + if spread == 0 { 0 } else { random.below(2 * spread) })
+    (want - spread, spread)
 }

@@ -6,6 +6,7 @@
 //! which one is set). Rates and event counts always count every event, whatever the
 //! table: a `bid` reader passes over persons and auctions without making them.
 
+mod bids;
 mod columns;
 mod event;
 mod options;

@@ -25,6 +25,16 @@ impl Text {
         view_into(self.buffer.as_slice(), offset as usize, length as usize)
     }
 
+    /// As [`Self::view`], for more than 12 bytes.
+    #[inline]
+    pub(super) fn long_view(&self, offset: u64, length: u64) -> u128 {
+        let start = offset as usize;
+        let bytes = &self.buffer.as_slice()[start..start + 4];
+        let prefix = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        debug_assert!(length > 12 && offset + length <= POOL);
+        u128::from(length) | u128::from(prefix) << 32 | u128::from(offset) << 96
+    }
+
     /// A random piece of the pool.
     #[inline]
     pub(super) fn cut(&self, length: u64, random: &mut Random) -> u128 {
@@ -69,12 +79,17 @@ pub(super) static LETTERS: LazyLock<Text> = LazyLock::new(|| random_text(1, fals
 /// a-z with a blank one time in 13.
 pub(super) static WORDS: LazyLock<Text> = LazyLock::new(|| random_text(2, true));
 
+/// The two views of one channel, in one cache line.
+#[repr(align(32))]
+pub(super) struct Channel {
+    pub(super) channel: u128,
+    pub(super) url: u128,
+}
+
 /// Channels and URLs of bids: views ready to be put into a column.
 pub(super) struct Channels {
-    pub(super) hot_channel: [u128; 4],
-    pub(super) hot_url: [u128; 4],
-    pub(super) channel: Vec<u128>,
-    pub(super) url: Vec<u128>,
+    /// The four hot ones first.
+    pub(super) views: Vec<Channel>,
     /// The buffer that the URL views point into.
     pub(super) urls: Buffer,
     /// The buffer that the channel views point into (the longer names do not fit a view).
@@ -114,14 +129,9 @@ pub(super) static BID_CHANNELS: LazyLock<Channels> = LazyLock::new(|| {
         channels.extend_from_slice(format!("channel-{i}").as_bytes());
         channel_ranges.push((start, channels.len() - start));
     }
-    let url: Vec<u128> = url_ranges.iter().map(|&(o, l)| view_into(&urls, o, l)).collect();
-    let channel = channel_ranges.iter().map(|&(o, l)| view_into(&channels, o, l)).collect();
-    Channels {
-        hot_channel: HOT.map(|h| inline_view(h.as_bytes())),
-        hot_url: [url[0], url[1], url[2], url[3]],
-        channel,
-        url: url[4..].to_vec(),
-        urls: Buffer::from_vec(urls),
-        channels: Buffer::from_vec(channels),
-    }
+    let urls_of = url_ranges.iter().map(|&(o, l)| view_into(&urls, o, l));
+    let cold = channel_ranges.iter().map(|&(o, l)| view_into(&channels, o, l));
+    let names = HOT.iter().map(|h| inline_view(h.as_bytes())).chain(cold);
+    let views = names.zip(urls_of).map(|(channel, url)| Channel { channel, url }).collect();
+    Channels { views, urls: Buffer::from_vec(urls), channels: Buffer::from_vec(channels) }
 });

@@ -17,6 +17,9 @@ use super::splits::Position;
 
 /// Rows per batch at most.
 const BATCH_ROWS: u64 = 8192;
+/// As [`BATCH_ROWS`] for whole events, whose rows have 25 columns: a batch that stays in the
+/// core's cache is made faster and is nearer to the size that readers should return.
+const EVENT_BATCH_ROWS: u64 = 2048;
 /// How long the reader waits at most before it looks for due events again. At a
 /// millisecond the wake-ups cost nothing and add half a millisecond of latency.
 const TICK: Duration = Duration::from_millis(1);
@@ -30,20 +33,29 @@ pub(super) struct NexmarkReader {
     rounds_per_batch: u64,
     /// Events passed, whether or not they became rows.
     events: u64,
+    /// Ids of splits read to their end and not reported yet.
+    finished: Vec<String>,
 }
 
 impl NexmarkReader {
     pub(super) fn new(options: Options, schema: SchemaRef, clock: Arc<dyn Clock>) -> Self {
-        let rows_per_round = match options.table {
-            Table::Bid => BIDS,
-            Table::Auction => 3,
-            Table::Person => 1,
-            Table::All => ROUND,
+        let rounds_per_batch = match options.table {
+            Table::Bid => BATCH_ROWS / BIDS,
+            Table::Auction => BATCH_ROWS / 3,
+            Table::Person => BATCH_ROWS,
+            Table::All => EVENT_BATCH_ROWS / ROUND,
         };
-        let rounds_per_batch = BATCH_ROWS / rows_per_round;
         // Persons are rare: do not run through half a million events for one batch.
         let rounds_per_batch = rounds_per_batch.min(1024);
-        Self { options, schema, clock, splits: VecDeque::new(), rounds_per_batch, events: 0 }
+        Self {
+            options,
+            schema,
+            clock,
+            splits: VecDeque::new(),
+            rounds_per_batch,
+            events: 0,
+            finished: Vec::new(),
+        }
     }
 
     /// Rounds in the whole stream.
@@ -69,7 +81,14 @@ impl NexmarkReader {
     /// back, so that all splits move through event time together.
     fn next_batch(&mut self, now_us: i64) -> Result<Option<arrow::array::RecordBatch>> {
         let last = self.last_round();
-        self.splits.retain(|(_, p)| p.round < last);
+        let finished = &mut self.finished;
+        self.splits.retain(|(id, p)| {
+            let open = p.round < last;
+            if !open {
+                finished.push(id.clone());
+            }
+            open
+        });
         for _ in 0..self.splits.len() {
             let Some((id, mut position)) = self.splits.pop_front() else { break };
             if self.options.events_per_second.is_some() && position.started_us.is_none() {
@@ -133,6 +152,15 @@ impl SourceReader for NexmarkReader {
         let last = self.last_round();
         let open = self.splits.iter().filter(|(_, p)| p.round < last);
         open.map(|(id, position)| position.encode(id.clone())).collect()
+    }
+
+    /// The split that was read last has moved to the back.
+    fn batch_split(&self) -> Option<&str> {
+        self.splits.back().map(|(id, _)| id.as_str())
+    }
+
+    fn take_finished_splits(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.finished)
     }
 
     fn records_read(&self) -> Option<u64> {

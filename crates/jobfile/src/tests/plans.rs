@@ -54,7 +54,7 @@ fn the_shape_does_not_depend_on_parallelism() {
 fn sources_read_only_what_is_used() {
     let (graph, _) = planned("flights");
     let source = graph.operators().find(|o| o.uid == "flights").unwrap();
-    let OperatorSpec::Source { source: spec, dead_letter } = &source.spec else { panic!() };
+    let OperatorSpec::Source { source: spec, dead_letter, .. } = &source.spec else { panic!() };
     // The late rows of `sessions` go to a sink whole, hence everything is read.
     assert!(spec.projection.is_none() && *dead_letter);
     let (graph, _) = planned("joins");

@@ -50,6 +50,7 @@ impl Typing<'_> {
         let spec = WindowAggregate {
             keys: keys.clone(),
             time_column,
+            processing_time: false,
             window: def.window.value,
             aggregates: calls.clone(),
             allowed_lateness_ms: def.allowed_lateness_ms,
@@ -107,7 +108,8 @@ impl Typing<'_> {
         needed.extend(time_column.as_deref());
         needed.extend(calls.iter().filter_map(|c| c.column.as_deref()));
         let inner = self.with_arguments(scope, &computed, |c| needed.contains(c))?;
-        let spec = KeyedAggregate { keys, aggregates: calls, time_column };
+        let spec =
+            KeyedAggregate { keys, aggregates: calls, time_column, ..KeyedAggregate::default() };
         let op = self.add(&inner, "", OperatorSpec::KeyedAggregate(spec))?;
         let stream = self.stream(scope, op);
         Some(Stream { time: None, ..stream })
@@ -171,6 +173,7 @@ impl Typing<'_> {
                 function: def.function,
                 column,
                 name: def.name.value.clone(),
+                ..AggregateCall::default()
             });
         }
         good.then_some(Calls { calls, computed })

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use model::connector::{OptionError, Role, SinkSpec, SourceSpec};
-use model::operator_spec::OperatorSpec;
+use model::operator_spec::{OperatorSpec, WatermarkAlignment};
 use model::{row_kind, source};
 use serde_json::Value as Json;
 
@@ -37,10 +37,15 @@ impl Typing<'_> {
         };
         let schema = built.schema();
         let dead_letter = source.dead_letter.is_some();
+        let alignment = source.alignment.as_ref().map(|found| WatermarkAlignment {
+            group: found.value.group.clone().unwrap_or_else(|| def.name.value.clone()),
+            max_drift_ms: found.value.max_drift_ms,
+            update_interval_ms: found.value.update_interval_ms,
+        });
         self.ops.push(Op {
             uid: def.uid().to_owned(),
             name: def.name.value.clone(),
-            spec: OperatorSpec::Source { source: spec, dead_letter },
+            spec: OperatorSpec::Source { source: spec, dead_letter, alignment },
             ports: Vec::new(),
             output: schema.clone(),
             side: dead_letter.then(source::dead_letter_schema),

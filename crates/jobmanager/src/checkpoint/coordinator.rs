@@ -82,6 +82,10 @@ impl CheckpointCoordinator {
     pub fn completed(&self) -> &CompletedCheckpoints {
         &self.completed
     }
+    /// The job is over and its checkpoints are deleted.
+    pub fn discarded(&mut self) {
+        self.history.discarded();
+    }
     /// The checkpoint under way.
     pub fn pending(&self) -> Option<CheckpointId> {
         self.pending.as_ref().map(|p| p.id)

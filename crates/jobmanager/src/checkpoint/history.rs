@@ -48,7 +48,7 @@ pub struct CheckpointRecord {
     pub total: usize,
     /// Why it failed.
     pub cause: Option<String>,
-    /// Where it lies.
+    /// Where it lies; `None` too when it was deleted at the end of the job.
     pub path: Option<String>,
     pub subtasks: Vec<SubtaskRecord>,
 }
@@ -90,6 +90,13 @@ impl CheckpointHistory {
     /// Oldest first.
     pub fn records(&self) -> impl DoubleEndedIterator<Item = &CheckpointRecord> {
         self.records.iter()
+    }
+
+    /// Every checkpoint is deleted: there is no place to restore from.
+    pub fn discarded(&mut self) {
+        for record in &mut self.records {
+            record.path = None;
+        }
     }
 
     pub fn end(&mut self, id: CheckpointId, now_ms: i64, outcome: Result<String, String>) {

@@ -8,6 +8,7 @@ pub mod event;
 pub mod history;
 pub mod pending;
 pub mod store;
+pub mod straggler;
 
 pub use coordinator::{
     CheckpointAction, CheckpointCoordinator, CheckpointEvent, ManifestParts, Token,

@@ -4,10 +4,11 @@
 //! Started by `dispatcher.rs`.
 
 mod commit;
+mod discard;
 mod perform;
 mod restore;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ use crate::gateway::TaskManagerGateway;
 use crate::job_metrics::JobMetrics;
 use crate::job_state::{JobEvent, JobState};
 use crate::source_coordinator::{SourceHandle, SplitsAnswer, SplitsRequest};
+use crate::watermark_alignment::{Elsewhere, Report, WatermarkAlignment};
 
 pub use restore::Prepared;
 
@@ -80,6 +82,12 @@ pub enum JobMessage {
         attempt: ExecutionAttemptId,
         last_checkpoint: CheckpointId,
         reply: oneshot::Sender<Result<SplitsAnswer>>,
+    },
+    AlignWatermarks {
+        task_manager: TaskManagerId,
+        attempt: ExecutionAttemptId,
+        report: Report,
+        reply: oneshot::Sender<Result<Elsewhere>>,
     },
     /// What a TaskManager runs of this job.
     Heartbeat {
@@ -173,12 +181,15 @@ pub struct JobMaster {
     expected: Expected,
     sinks: Arc<Sinks>,
     sources: BTreeMap<VertexId, SourceHandle>,
+    alignment: WatermarkAlignment,
     /// The newest complete checkpoint of this job, or what the present attempt started from.
     manifest: Option<Arc<Manifest>>,
     metrics: JobMetrics,
     deploying: CancellationToken,
     waiting: BTreeMap<Token, oneshot::Sender<Result<CheckpointId>>>,
     tokens: u64,
+    /// Vertices whose source never ends by itself.
+    unbounded: BTreeSet<VertexId>,
 }
 
 impl JobMaster {
@@ -191,7 +202,7 @@ impl JobMaster {
             state.starts_from(manifest.checkpoint);
         }
         let sinks = Arc::new(Sinks::new(&spec.graph, context.connectors.as_ref())?);
-        restore::check_sources(&spec.graph, context.connectors.as_ref())?;
+        let unbounded = restore::check_sources(&spec.graph, context.connectors.as_ref())?;
         let expected = Expected::default();
         let handle = JobHandle {
             id: spec.id,
@@ -199,6 +210,7 @@ impl JobMaster {
             mailbox: own.clone(),
             expected: expected.clone(),
         };
+        let alignment = WatermarkAlignment::new(&spec.graph);
         let master = Self {
             spec,
             context,
@@ -208,11 +220,13 @@ impl JobMaster {
             expected,
             sinks,
             sources: BTreeMap::new(),
+            alignment,
             manifest: None,
             metrics: JobMetrics::default(),
             deploying: CancellationToken::new(),
             waiting: BTreeMap::new(),
             tokens: 0,
+            unbounded,
         };
         Ok((master, handle))
     }
@@ -243,6 +257,7 @@ impl JobMaster {
         }
         self.sources.clear();
         self.context.cluster.leave(self.spec.id);
+        self.discard_checkpoints().await;
         self.snapshot()
     }
 
@@ -290,6 +305,14 @@ impl JobMaster {
             }
             JobMessage::RequestSplits { task_manager, attempt, last_checkpoint, reply } => {
                 self.request_splits(&task_manager, attempt, last_checkpoint, reply);
+            }
+            JobMessage::AlignWatermarks { task_manager, attempt, report, reply } => {
+                let checked = self.state.check(&attempt, Some(&task_manager));
+                let outcome = checked.map(|task| {
+                    let graph = self.state.graph();
+                    self.alignment.on_report(graph, (task, &task_manager), report)
+                });
+                let _ = reply.send(outcome);
             }
             JobMessage::Heartbeat { task_manager, tasks } => self.heartbeat(task_manager, tasks),
             JobMessage::Prepared { attempt, outcome, settled } => {
@@ -354,7 +377,10 @@ impl JobMaster {
     }
 
     fn snapshot(&self) -> JobSnapshot {
-        details::snapshot(&self.spec, &self.state, &self.metrics, self.context.clock.now_ms())
+        let now_ms = self.context.clock.now_ms();
+        let mut snapshot = details::snapshot(&self.spec, &self.state, &self.metrics, now_ms);
+        snapshot.unbounded = self.unbounded.clone();
+        snapshot
     }
 }
 

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::{join_all, try_join_all};
 use model::deployment::CommittableBytes;
 use model::execution_state::ExecutionState;
+use model::fault::FaultPoint;
 use model::key_group::KEY_HASH_VERSION;
 use model::{Attempt, CheckpointId, ExecutionAttemptId, Result, SubtaskIndex, TaskManagerId};
 use tokio_util::sync::CancellationToken;
@@ -98,6 +99,9 @@ impl JobMaster {
         }
         let outcome = outcome.map(|prepared| {
             self.manifest = prepared.manifest;
+            if let Some(manifest) = &self.manifest {
+                self.state.restored(manifest.checkpoint);
+            }
             self.sources.clear();
             for (vertex, enumerator) in prepared.enumerators {
                 let own = self.own.clone();
@@ -320,6 +324,9 @@ impl JobMaster {
         let store = self.context.checkpoints.clone();
         self.spawn_reporting(async move {
             let outcome = store.commit(&manifest).await;
+            if outcome.is_ok() {
+                FaultPoint::ManifestWritten.pass();
+            }
             JobMessage::ManifestWritten { manifest, outcome }
         });
     }
@@ -370,7 +377,11 @@ impl JobMaster {
         let (manifest, sinks) = (self.manifest.clone(), self.sinks.clone());
         self.spawn_reporting(async move {
             let outcome = match manifest.filter(|m| m.checkpoint == id) {
-                Some(manifest) => sinks.commit(&manifest).await,
+                Some(manifest) => {
+                    let outcome = sinks.commit(&manifest).await;
+                    FaultPoint::SinksCommitted.pass();
+                    outcome
+                }
                 None => Err(model::Error::internal(format!("checkpoint {id} has no manifest"))),
             };
             JobMessage::Event(JobEvent::Checkpoint(CheckpointEvent::Committed { id, outcome }))

@@ -2,7 +2,7 @@
 //! visible what that one's sinks had staged, and set up the enumerators. Runs beside the
 //! job master and reports back with [`JobMessage::Prepared`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ::checkpoint::Manifest;
@@ -62,13 +62,20 @@ fn built_source(
 }
 
 /// Fails with kind User when a source's options are wrong.
-pub(super) fn check_sources(graph: &JobGraph, connectors: &dyn Connectors) -> Result<()> {
+/// Returns the vertices whose source never ends by itself.
+pub(super) fn check_sources(
+    graph: &JobGraph,
+    connectors: &dyn Connectors,
+) -> Result<BTreeSet<VertexId>> {
+    let mut unbounded = BTreeSet::new();
     for vertex in &graph.vertices {
         if let Some((uid, spec)) = source_of(vertex) {
-            built_source(connectors, uid, spec)?;
+            if !built_source(connectors, uid, spec)?.is_bounded() {
+                unbounded.insert(vertex.id);
+            }
         }
     }
-    Ok(())
+    Ok(unbounded)
 }
 
 impl Preparation {

@@ -269,6 +269,8 @@ async fn a_job_survives_the_loss_of_a_task_manager() {
     let committed = world.connectors.committed.lock().unwrap().clone();
     assert_eq!(&committed[4..], ["end/0", "end/1"]);
     assert_eq!(end.details.checkpoints.completed, 2);
+    let left = world.store.manifests.lock().unwrap().keys().filter(|k| k.0 == job.id).count();
+    assert_eq!(left, 0, "a finished job needs no checkpoint");
     assert_eq!(world.context.cluster.slots(), (2, 2), "slots are given back");
 }
 
@@ -329,6 +331,7 @@ async fn a_job_starts_from_another_jobs_checkpoint() {
     let (job, running) = world.start(7, None);
     let tasks = world.deployed(&job).await;
     let id = take_checkpoint(&mut world, &job, &tasks).await;
+    let manifest = world.store.manifests.lock().unwrap()[&(job.id, id)].clone();
     job.mailbox.send(JobMessage::Cancel).await.unwrap_or_else(|_| panic!("the job runs"));
     let mut canceled = 0;
     while canceled < 4 {
@@ -338,7 +341,7 @@ async fn a_job_starts_from_another_jobs_checkpoint() {
         }
     }
     assert_eq!(running.await.unwrap().details.status, JobStatus::Canceled);
-    let manifest = world.store.manifests.lock().unwrap()[&(job.id, id)].clone();
+    assert!(world.store.manifests.lock().unwrap().is_empty(), "nor does a canceled one");
     let (heir, running) = world.start(8, Some(("there".into(), Arc::new(manifest))));
     let tasks = world.deployed(&heir).await;
     assert!(tasks.iter().all(|d| d.restore.as_ref().is_some_and(|r| r.checkpoint == id)));

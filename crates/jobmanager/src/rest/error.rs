@@ -94,13 +94,32 @@ impl IntoResponse for ApiError {
     }
 }
 
-pub async fn not_found(uri: Uri) -> ApiError {
+/// Outside `/api`, as the facade's clients know it.
+pub async fn not_found(uri: Uri) -> Response {
+    if !uri.path().starts_with("/api/") {
+        return super::flink::unknown_path(uri.path());
+    }
     ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("there is nothing at {}", uri.path()))
         .help("GET /api/v1/openapi.json lists every route")
+        .into_response()
 }
 
 pub async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
     let text = format!("{method} is not possible at {}", uri.path());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", text)
         .help("GET /api/v1/openapi.json lists every route")
+}
+
+/// What axum itself refuses, such as a path that is not UTF-8, as every other error.
+pub async fn as_json(response: Response) -> Response {
+    let status = response.status();
+    let media = response.headers().get("content-type").and_then(|v| v.to_str().ok());
+    let is_text = media.is_none_or(|m| m.starts_with("text/plain"));
+    if !(status.is_client_error() || status.is_server_error()) || !is_text {
+        return response;
+    }
+    let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let text = if text.is_empty() { status.to_string() } else { text };
+    ApiError::new(status, "INVALID_REQUEST", text).into_response()
 }

@@ -1,7 +1,14 @@
 //! The OpenAPI 3.1 document of the HTTP API, built by hand next to the routes it describes.
+//! The schemas are in `openapi/`.
+
+mod cluster_schemas;
+mod form;
+mod job_schemas;
 
 use axum::Json;
 use serde_json::{Map, Value, json};
+
+use form::reference;
 
 pub async fn serve() -> Json<Value> {
     Json(document())
@@ -13,7 +20,7 @@ struct Operation {
     path: &'static str,
     id: &'static str,
     summary: &'static str,
-    /// Status of success and schema of its body.
+    /// Status of success and schema of its body; the media are told by the schema's name.
     success: (&'static str, &'static str),
     errors: &'static [&'static str],
 }
@@ -29,6 +36,10 @@ const fn op(
     Operation { method, path, id, summary, success, errors }
 }
 
+/// What may be wrong with a path that names a job.
+const JOB: &[&str] = &["400", "404", "409"];
+const TASK_MANAGER: &[&str] = &["400", "404", "503"];
+
 const OPERATIONS: &[Operation] = &[
     op("get", "/api/v1/jobs", "listJobs", "All jobs, newest first", ("200", "JobList"), &[]),
     op(
@@ -39,14 +50,22 @@ const OPERATIONS: &[Operation] = &[
         ("201", "Submitted"),
         &["400", "413", "415", "422", "503"],
     ),
-    op("get", "/api/v1/jobs/{job}", "getJob", "One job", ("200", "Job"), &["404", "409"]),
+    op(
+        "post",
+        "/api/v1/jobs/validate",
+        "validateJob",
+        "Plan a job file without running it",
+        ("200", "Validation"),
+        &["400", "413", "415", "422"],
+    ),
+    op("get", "/api/v1/jobs/{job}", "getJob", "One job", ("200", "Job"), JOB),
     op(
         "delete",
         "/api/v1/jobs/{job}",
         "deleteJob",
         "Cancel a job; its checkpoints stay",
         ("202", "Canceling"),
-        &["404", "409"],
+        JOB,
     ),
     op(
         "post",
@@ -54,15 +73,31 @@ const OPERATIONS: &[Operation] = &[
         "cancelJob",
         "Cancel a job; its checkpoints stay",
         ("202", "Canceling"),
-        &["404", "409"],
+        JOB,
     ),
     op(
         "get",
         "/api/v1/jobs/{job}/graph",
         "getJobGraph",
-        "The JobGraph",
+        "The JobGraph, secrets hidden",
         ("200", "JobGraph"),
-        &["404", "409"],
+        JOB,
+    ),
+    op(
+        "get",
+        "/api/v1/jobs/{job}/source",
+        "getJobSource",
+        "The job file as submitted, secrets hidden",
+        ("200", "JobSource"),
+        JOB,
+    ),
+    op(
+        "get",
+        "/api/v1/jobs/{job}/config",
+        "getJobConfig",
+        "What the job asks of the cluster",
+        ("200", "JobConfig"),
+        JOB,
     ),
     op(
         "get",
@@ -70,7 +105,47 @@ const OPERATIONS: &[Operation] = &[
         "listExceptions",
         "The last failures, newest first",
         ("200", "Exceptions"),
-        &["404", "409"],
+        JOB,
+    ),
+    op(
+        "get",
+        "/api/v1/jobs/{job}/timeline",
+        "getTimeline",
+        "Every attempt to run the job, oldest first",
+        ("200", "Timeline"),
+        JOB,
+    ),
+    op(
+        "get",
+        "/api/v1/jobs/{job}/why",
+        "explainJob",
+        "What holds the job back now, in a sentence with its evidence",
+        ("200", "Why"),
+        JOB,
+    ),
+    op(
+        "get",
+        "/api/v1/jobs/{job}/metrics/history",
+        "getMetricsHistory",
+        "A figure over the last ten minutes",
+        ("200", "MetricsHistory"),
+        JOB,
+    ),
+    op(
+        "get",
+        "/api/v1/jobs/{job}/events",
+        "watchJob",
+        "Changes of a job: events job, checkpoint, exception",
+        ("200", "EventStream"),
+        &["400", "404", "409", "503"],
+    ),
+    op(
+        "post",
+        "/api/v1/jobs/{job}/taps",
+        "tapJob",
+        "Rows that pass an operator, sampled: events open, rows, end",
+        ("200", "EventStream"),
+        &["400", "403", "404", "409", "413", "415", "422", "503"],
     ),
     op(
         "get",
@@ -78,23 +153,48 @@ const OPERATIONS: &[Operation] = &[
         "listCheckpoints",
         "The last checkpoints, newest first",
         ("200", "Checkpoints"),
-        &["404", "409"],
+        JOB,
     ),
     op(
         "post",
         "/api/v1/jobs/{job}/checkpoints",
         "triggerCheckpoint",
         "Take a checkpoint now and wait until it is committed",
-        ("200", "Checkpoint"),
-        &["404", "409", "504"],
+        ("200", "CheckpointDetails"),
+        &["400", "404", "409", "504"],
+    ),
+    op(
+        "get",
+        "/api/v1/jobs/{job}/checkpoints/summary",
+        "summarizeCheckpoints",
+        "Configuration, counts, spread and the latest of each kind",
+        ("200", "CheckpointsSummary"),
+        JOB,
     ),
     op(
         "get",
         "/api/v1/jobs/{job}/checkpoints/{checkpoint}",
         "getCheckpoint",
         "One checkpoint with its subtasks",
-        ("200", "Checkpoint"),
-        &["400", "404", "409"],
+        ("200", "CheckpointDetails"),
+        JOB,
+    ),
+    op("get", "/api/v1/slos", "listSlos", "Every SLO of every job", ("200", "Slos"), &[]),
+    op(
+        "get",
+        "/api/v1/events",
+        "watchJobs",
+        "Changes of all jobs: events jobs, overview",
+        ("200", "EventStream"),
+        &["503"],
+    ),
+    op(
+        "get",
+        "/api/v1/schema/job.json",
+        "getJobSchema",
+        "The JSON Schema of job files",
+        ("200", "Any"),
+        &[],
     ),
     op(
         "get",
@@ -104,8 +204,65 @@ const OPERATIONS: &[Operation] = &[
         ("200", "TaskManagers"),
         &[],
     ),
+    op(
+        "get",
+        "/api/v1/taskmanagers/{taskManager}",
+        "getTaskManager",
+        "One TaskManager: slots, tasks, memory, CPU, network",
+        ("200", "TaskManagerDetails"),
+        TASK_MANAGER,
+    ),
+    op(
+        "get",
+        "/api/v1/taskmanagers/{taskManager}/logs",
+        "listTaskManagerLogs",
+        "The logs that a TaskManager keeps",
+        ("200", "Logs"),
+        TASK_MANAGER,
+    ),
+    op(
+        "get",
+        "/api/v1/taskmanagers/{taskManager}/logs/{log}",
+        "getTaskManagerLog",
+        "The end of a log",
+        ("200", "Text"),
+        TASK_MANAGER,
+    ),
+    op(
+        "get",
+        "/api/v1/taskmanagers/{taskManager}/dump",
+        "dumpTaskManager",
+        "What its tasks and threads do now",
+        ("200", "Dump"),
+        TASK_MANAGER,
+    ),
+    op(
+        "get",
+        "/api/v1/taskmanagers/{taskManager}/profile",
+        "profileTaskManager",
+        "Samples of what runs on its processors",
+        ("200", "Profile"),
+        TASK_MANAGER,
+    ),
+    op(
+        "get",
+        "/api/v1/jobmanager/logs",
+        "listJobManagerLogs",
+        "The logs that the job manager keeps",
+        ("200", "Logs"),
+        &[],
+    ),
+    op(
+        "get",
+        "/api/v1/jobmanager/logs/{log}",
+        "getJobManagerLog",
+        "The end of a log",
+        ("200", "Text"),
+        &["400", "404"],
+    ),
     op("get", "/api/v1/overview", "getOverview", "The cluster", ("200", "Overview"), &[]),
     op("get", "/api/v1/openapi.json", "getOpenApi", "This document", ("200", "Any"), &[]),
+    op("get", "/metrics", "scrapeMetrics", "Prometheus text", ("200", "Text"), &["503"]),
     op("get", "/healthz", "getHealth", "The process answers", ("200", "Probe"), &[]),
     op("get", "/readyz", "getReady", "The process takes jobs", ("200", "Probe"), &[]),
 ];
@@ -117,6 +274,8 @@ pub fn document() -> Value {
         let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
         entry[operation.method] = described(operation);
     }
+    let mut schemas = job_schemas::all();
+    schemas.extend(cluster_schemas::all());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -126,21 +285,32 @@ pub fn document() -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": paths,
-        "components": { "schemas": schemas() },
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+        },
+        "security": [{}, { "token": [] }],
     })
 }
 
 fn described(operation: &Operation) -> Value {
     let (status, schema) = operation.success;
+    let media = match schema {
+        "EventStream" => "text/event-stream",
+        "Text" => "text/plain; charset=utf-8",
+        _ => "application/json",
+    };
     let mut responses = Map::new();
     responses.insert(
         status.to_owned(),
         json!({
             "description": operation.summary,
-            "content": { "application/json": { "schema": reference(schema) } },
+            "content": { media: { "schema": reference(schema) } },
         }),
     );
-    for status in operation.errors {
+    // Beyond loopback a token may be missing or wrong, and a Host or Origin refused.
+    let always = ["401", "403", "405"];
+    for status in operation.errors.iter().chain(&always) {
         responses.insert(
             (*status).to_owned(),
             json!({
@@ -158,10 +328,16 @@ fn described(operation: &Operation) -> Value {
     if !parameters.is_empty() {
         described["parameters"] = parameters.into();
     }
-    if operation.id == "submitJob" {
+    let body = match operation.id {
+        "submitJob" => Some("Submission"),
+        "validateJob" => Some("JobText"),
+        "tapJob" => Some("Tap"),
+        _ => None,
+    };
+    if let Some(body) = body {
         described["requestBody"] = json!({
             "required": true,
-            "content": { "application/json": { "schema": reference("Submission") } },
+            "content": { "application/json": { "schema": reference(body) } },
         });
     }
     described
@@ -169,147 +345,51 @@ fn described(operation: &Operation) -> Value {
 
 fn parameters(operation: &Operation) -> Vec<Value> {
     let mut list = Vec::new();
-    if operation.path.contains("{job}") {
+    let mut add = |name: &str, place: &str, schema: Value, description: &str| {
         list.push(json!({
-            "name": "job", "in": "path", "required": true, "schema": { "type": "string" },
-            "description": "Id, unique prefix of it, or name",
+            "name": name, "in": place, "required": place == "path", "schema": schema,
+            "description": description,
         }));
+    };
+    let text = || json!({ "type": "string", "minLength": 1 });
+    if operation.path.contains("{job}") {
+        add("job", "path", text(), "Id, unique prefix of it, or name");
     }
     if operation.path.contains("{checkpoint}") {
-        list.push(json!({
-            "name": "checkpoint", "in": "path", "required": true, "schema": { "type": "string" },
-            "description": "Number of the checkpoint, such as 7 or chk-7",
-        }));
+        let number = json!({ "type": "string", "pattern": "^(chk-)?[0-9]{1,19}$" });
+        add("checkpoint", "path", number, "Number of the checkpoint, such as 7 or chk-7");
     }
-    if operation.id == "triggerCheckpoint" {
-        list.push(json!({
-            "name": "timeoutMs", "in": "query", "schema": { "type": "integer", "default": 60000 },
-            "description": "How long to wait for it",
-        }));
+    if operation.path.contains("{taskManager}") {
+        add("taskManager", "path", text(), "Id of the TaskManager");
+    }
+    if operation.path.contains("{log}") {
+        add("log", "path", text(), "Id of the log, from the list of logs");
+        let bytes = json!({ "type": "integer", "minimum": 0, "default": 65536 });
+        add("tail", "query", bytes, "Bytes of its end");
+    }
+    match operation.id {
+        "triggerCheckpoint" => {
+            let ms = json!({ "type": "integer", "minimum": 0, "default": 60000 });
+            add("timeoutMs", "query", ms, "How long to wait for it");
+        }
+        "getMetricsHistory" => {
+            let vertex = json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" });
+            add("vertex", "query", vertex, "Id of a vertex; absent: the job as a whole");
+            add("metric", "query", text(), "Its name, such as recordsInPerSecond");
+            if let Some(metric) = list.last_mut() {
+                metric["required"] = true.into();
+            }
+            let ms = json!({ "type": "integer" });
+            list.push(json!({
+                "name": "sinceMs", "in": "query", "schema": ms,
+                "description": "Only points from then on, ms since the epoch",
+            }));
+        }
+        "profileTaskManager" => {
+            let seconds = json!({ "type": "integer", "minimum": 1, "maximum": 60, "default": 5 });
+            add("seconds", "query", seconds, "How long to sample");
+        }
+        _ => {}
     }
     list
-}
-
-fn reference(schema: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{schema}") })
-}
-
-fn object(properties: &[(&str, Value)], required: &[&str]) -> Value {
-    let properties: Map<String, Value> =
-        properties.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
-    json!({ "type": "object", "properties": properties, "required": required })
-}
-
-fn list_of(name: &str, schema: &str) -> Value {
-    object(&[(name, json!({ "type": "array", "items": reference(schema) }))], &[name])
-}
-
-fn schemas() -> Value {
-    let mut schemas = job_schemas();
-    let text = || json!({ "type": "string" });
-    let maybe_text = || json!({ "type": ["string", "null"] });
-    let number = || json!({ "type": "integer" });
-    let any = || json!({ "type": "object" });
-    let mut add = |name: &str, schema: Value| {
-        schemas.insert(name.to_owned(), schema);
-    };
-    add("Any", any());
-    let error = object(
-        &[("code", text()), ("message", text()), ("help", maybe_text())],
-        &["code", "message"],
-    );
-    add("Error", object(&[("error", error)], &["error"]));
-    add("Probe", object(&[("status", text())], &["status"]));
-    let task_manager = [
-        ("id", text()),
-        ("rpcAddr", text()),
-        ("dataAddr", text()),
-        ("slots", number()),
-        ("freeSlots", number()),
-        ("version", text()),
-        ("registeredAtMs", number()),
-        ("lastHeartbeatMs", number()),
-        ("process", json!({})),
-        ("jobs", json!({ "type": "array", "items": text() })),
-    ];
-    add("TaskManager", object(&task_manager, &["id", "slots", "freeSlots"]));
-    add("TaskManagers", list_of("taskManagers", "TaskManager"));
-    let overview = [
-        ("version", text()),
-        ("leaderEpoch", number()),
-        ("checkpointStorage", text()),
-        ("taskManagers", number()),
-        ("slots", object(&[("total", number()), ("free", number())], &["total", "free"])),
-        ("jobs", json!({ "type": "object", "additionalProperties": number() })),
-    ];
-    add("Overview", object(&overview, &["version", "taskManagers", "slots", "jobs"]));
-    Value::Object(schemas)
-}
-
-fn job_schemas() -> Map<String, Value> {
-    let text = || json!({ "type": "string" });
-    let maybe_text = || json!({ "type": ["string", "null"] });
-    let number = || json!({ "type": "integer" });
-    let maybe_number = || json!({ "type": ["integer", "null"] });
-    let any = || json!({ "type": "object" });
-    let status = json!({ "type": "string", "enum": [
-        "CREATED", "RUNNING", "RESTARTING", "FAILING", "FAILED", "CANCELLING", "CANCELED",
-        "FINISHED",
-    ] });
-    let job = [
-        ("id", text()),
-        ("name", text()),
-        ("status", status.clone()),
-        ("message", maybe_text()),
-        ("failure", maybe_text()),
-        ("submittedAtMs", number()),
-        ("startedAtMs", maybe_number()),
-        ("endedAtMs", maybe_number()),
-        ("attempt", number()),
-        ("restarts", number()),
-        ("slots", any()),
-        ("sources", any()),
-        ("checkpoints", any()),
-        ("vertices", json!({ "type": "array", "items": any() })),
-    ];
-    let checkpoint = [
-        ("id", number()),
-        ("kind", json!({ "enum": ["periodic", "manual", "final"] })),
-        ("status", json!({ "enum": ["inProgress", "completed", "failed"] })),
-        ("attempt", number()),
-        ("triggeredAtMs", number()),
-        ("endedAtMs", maybe_number()),
-        ("committedAtMs", maybe_number()),
-        ("durationMs", maybe_number()),
-        ("stateBytes", number()),
-        ("acknowledged", number()),
-        ("total", number()),
-        ("cause", maybe_text()),
-        ("path", maybe_text()),
-        ("subtasks", json!({ "type": "array", "items": any() })),
-    ];
-    let submission = [
-        ("jobFile", json!({ "type": "string", "description": "The job file, YAML" })),
-        ("from", json!({ "type": ["string", "null"], "description": "URI of a checkpoint" })),
-        ("name", maybe_text()),
-        ("allowDroppedState", json!({ "type": "boolean", "default": false })),
-    ];
-    let exceptions =
-        [("failure", maybe_text()), ("exceptions", json!({ "type": "array", "items": any() }))];
-    let checkpoints = [
-        ("summary", any()),
-        ("checkpoints", json!({ "type": "array", "items": reference("Checkpoint") })),
-    ];
-    let named = [
-        ("Submission", object(&submission, &["jobFile"])),
-        ("Submitted", object(&[("id", text()), ("name", text())], &["id", "name"])),
-        ("Job", object(&job, &["id", "name", "status"])),
-        ("JobList", list_of("jobs", "Job")),
-        ("JobGraph", any()),
-        ("Canceling", object(&[("id", text()), ("status", status)], &["id", "status"])),
-        ("Exceptions", object(&exceptions, &["exceptions"])),
-        ("Checkpoint", object(&checkpoint, &["id", "status"])),
-        ("Checkpoints", object(&checkpoints, &["checkpoints"])),
-    ];
-    named.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }

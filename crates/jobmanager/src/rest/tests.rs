@@ -25,13 +25,18 @@ impl Planner for FakePlanner {
     }
 }
 
-async fn server(storage: &tempfile::TempDir) -> RunningJobManager {
+pub(super) async fn server(storage: &tempfile::TempDir) -> RunningJobManager {
     let options = JobManagerOptions::new(format!("file://{}", storage.path().display()));
     let connectors = Arc::new(FakeConnectors::default());
     start(options, JobManagerParts { connectors, planner: Arc::new(FakePlanner) }).await.unwrap()
 }
 
-async fn request(addr: SocketAddr, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+pub(super) async fn request(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+) -> (u16, Value) {
     let body = body.map(|b| b.to_string()).unwrap_or_default();
     let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
     let head = format!(
@@ -54,7 +59,12 @@ async fn every_documented_operation_is_a_route_and_no_other_is() {
     let document = super::openapi::document();
     let paths = document["paths"].as_object().unwrap();
     for (path, operations) in paths {
+        // A stream of events does not end; it has a test of its own.
+        if path == "/api/v1/events" || path == "/metrics" {
+            continue;
+        }
         let concrete = path.replace("{job}", "0000").replace("{checkpoint}", "1");
+        let concrete = concrete.replace("{taskManager}", "nobody").replace("{log}", "0");
         for method in ["get", "post", "delete", "put", "patch"] {
             let (_, body) =
                 request(server.http_addr, &method.to_uppercase(), &concrete, None).await;
@@ -101,6 +111,135 @@ async fn a_job_is_submitted_seen_and_canceled() {
         let (status, _) = request(at, "GET", &format!("/api/v1/jobs/mine/{rest}"), None).await;
         assert_eq!(status, 200);
     }
+    server.shutdown().await.unwrap();
+}
+
+/// Reads an event stream until `enough` says so.
+async fn read_events(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+    enough: impl Fn(&str) -> bool,
+) -> String {
+    let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    let mut buffer = vec![0; 64 << 10];
+    while !enough(&text) {
+        let n = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(n, 0, "the stream ended: {text}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..n]));
+    }
+    text
+}
+
+#[tokio::test]
+async fn changes_come_as_events_and_a_new_stream_begins_with_the_present() {
+    let storage = tempfile::tempdir().unwrap();
+    let server = server(&storage).await;
+    let at = server.http_addr;
+    let body = json!({ "text": "ok", "format": "yaml", "name": "mine" });
+    let (status, _) = request(at, "POST", "/api/v1/jobs", Some(body)).await;
+    assert_eq!(status, 201);
+    for _ in 0..2 {
+        let both = |t: &str| t.contains("event: overview") && t.contains("event: jobs");
+        let text = read_events(at, "GET", "/api/v1/events", "", both).await;
+        assert!(text.contains("content-type: text/event-stream"), "{text}");
+        assert!(text.contains("id: 1") && text.contains("\"name\":\"mine\""), "{text}");
+        let path = "/api/v1/jobs/mine/events";
+        let text = read_events(at, "GET", path, "", |t| t.contains("event: job\n")).await;
+        assert!(text.contains("\"health\""), "{text}");
+    }
+    let watching = tokio::spawn(async move {
+        let canceled = |t: &str| t.contains("CANCELED");
+        read_events(at, "GET", "/api/v1/jobs/mine/events", "", canceled).await
+    });
+    request(at, "DELETE", "/api/v1/jobs/mine", None).await;
+    watching.await.unwrap();
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_tells_everything_about_itself() {
+    let storage = tempfile::tempdir().unwrap();
+    let server = server(&storage).await;
+    let at = server.http_addr;
+    let body = json!({ "jobFile": "ok", "name": "mine" });
+    request(at, "POST", "/api/v1/jobs", Some(body)).await;
+    let get =
+        async |path: &str| request(at, "GET", &format!("/api/v1/jobs/mine{path}"), None).await;
+    let (_, job) = get("").await;
+    assert_eq!(job["plan"]["edges"][0]["partitioning"], "hash");
+    assert_eq!(job["plan"]["edges"][0]["keys"], json!(["id"]));
+    assert_eq!(job["slos"], json!([]));
+    let (_, source) = get("/source").await;
+    assert_eq!(source, json!({ "format": "graph", "text": null }), "a graph without its file");
+    let (_, config) = get("/config").await;
+    assert_eq!(config["restart"]["strategy"], "fixed-delay");
+    assert_eq!(config["slo"]["webhook"], Value::Null);
+    let (_, timeline) = get("/timeline").await;
+    let states = &timeline["attempts"][0]["vertices"][0]["subtasks"][0]["states"];
+    assert_eq!(states[0]["state"], "CREATED", "{timeline}");
+    let (_, summary) = get("/checkpoints/summary").await;
+    assert_eq!(summary["latest"]["savepoint"], Value::Null);
+    assert_eq!(summary["percentiles"]["endToEndMs"], Value::Null);
+    let (_, why) = get("/why").await;
+    assert_eq!(why["evidence"][0]["kind"], "waitingForSlots", "{why}");
+    let (status, points) = get("/metrics/history?metric=recordsPerSecond").await;
+    assert_eq!((status, &points["metric"]), (200, &json!("recordsPerSecond")));
+    assert_eq!(get("/metrics/history?metric=nonsense").await.0, 400);
+    assert_eq!(get("/checkpoints/7").await.0, 404);
+    let (status, error) =
+        request(at, "POST", "/api/v1/jobs/mine/taps", Some(json!({ "vertex": "out" }))).await;
+    assert_eq!((status, &error["error"]["code"]), (409, &json!("CONFLICT")), "nothing runs yet");
+    let (_, slos) = request(at, "GET", "/api/v1/slos", None).await;
+    assert_eq!(slos, json!({ "slos": [] }));
+    let (status, _) = request(at, "GET", "/api/v1/taskmanagers/nobody", None).await;
+    assert_eq!(status, 404);
+    let (status, error) = request(at, "GET", "/api/v1/jobs/%FF", None).await;
+    assert_eq!((status, &error["error"]["code"]), (400, &json!("INVALID_REQUEST")));
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_file_is_validated_in_place() {
+    let storage = tempfile::tempdir().unwrap();
+    let server = server(&storage).await;
+    let validate = async |text: &str, format: &str| {
+        let body = json!({ "text": text, "format": format });
+        request(server.http_addr, "POST", "/api/v1/jobs/validate", Some(body)).await
+    };
+    let (status, good) = validate("ok", "yaml").await;
+    assert_eq!((status, &good["ok"], &good["slots"]), (200, &json!(true), &json!(2)));
+    assert_eq!(good["plan"]["nodes"][0]["operators"][0]["kind"], "source");
+    let (status, bad) = validate("?", "yaml").await;
+    assert_eq!((status, &bad["ok"], &bad["plan"]), (200, &json!(false), &Value::Null));
+    assert_eq!(bad["diagnostics"][0]["severity"], "error");
+    assert_eq!(validate("SELECT 1", "sql").await.1["ok"], false);
+    assert_eq!(validate("ok", "cobol").await.0, 422);
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn taps_can_be_switched_off() {
+    let storage = tempfile::tempdir().unwrap();
+    let mut options = JobManagerOptions::new(format!("file://{}", storage.path().display()));
+    options.taps = false;
+    let connectors = Arc::new(FakeConnectors::default());
+    let parts = JobManagerParts { connectors, planner: Arc::new(FakePlanner) };
+    let server = start(options, parts).await.unwrap();
+    let at = server.http_addr;
+    let body = json!({ "jobFile": "ok", "name": "mine" });
+    request(at, "POST", "/api/v1/jobs", Some(body)).await;
+    let (status, error) =
+        request(at, "POST", "/api/v1/jobs/mine/taps", Some(json!({ "vertex": "out" }))).await;
+    assert_eq!((status, &error["error"]["code"]), (403, &json!("tapsOff")));
     server.shutdown().await.unwrap();
 }
 

@@ -95,7 +95,7 @@ async fn a_dead_task_manager_is_unreachable() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let gateway = TonicGateway::new(LeaderEpoch(1));
+    let gateway = TonicGateway::new(LeaderEpoch(1), None);
     let error = gateway.cancel_task(&addr, attempt()).await.unwrap_err();
     assert!(matches!(error, GatewayError::Unreachable(_)), "{error:?}");
 }
@@ -110,7 +110,7 @@ async fn a_connection_that_breaks_means_unreachable() {
         stream.set_zero_linger().unwrap();
         drop(stream);
     });
-    let gateway = TonicGateway::new(LeaderEpoch(1));
+    let gateway = TonicGateway::new(LeaderEpoch(1), None);
     let outcome = gateway.cancel_task(&addr, attempt()).await;
     closing.await.unwrap();
     assert!(outcome.is_err());

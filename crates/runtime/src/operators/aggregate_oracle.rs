@@ -115,6 +115,7 @@ pub fn calls(exact: bool) -> Vec<AggregateCall> {
             function,
             column: column.map(Into::into),
             name: format!("a{index}"),
+            ..AggregateCall::default()
         })
         .collect()
 }
@@ -202,7 +203,7 @@ impl<'a> WindowOracle<'a> {
         let (size, slide, offset) = match self.window {
             Window::Tumbling { size_ms, offset_ms } => (size_ms, size_ms, offset_ms),
             Window::Hopping { size_ms, slide_ms, offset_ms } => (size_ms, slide_ms, offset_ms),
-            Window::Session { .. } => return vec![],
+            _ => return vec![],
         };
         let steps = (t - offset).div_euclid(slide);
         let starts = (steps - size / slide - 1..=steps).map(|k| offset + k * slide);

@@ -17,6 +17,7 @@ use state::{Pane, TableId, ValueType};
 use super::encoded_rows::{ChangelogRows, RowCodec, RowSource};
 use super::slot_marks::SlotMarks;
 use super::time_column::TimeColumn;
+use super::ttl::TimeToLive;
 use crate::operator::{Operator, OperatorContext, Output};
 
 /// Columns of the state table when rows are kept.
@@ -32,6 +33,9 @@ pub struct DeduplicateOperator {
     time: Option<TimeColumn>,
     /// `None` when the first row by arrival is kept: then the key is all the state.
     codec: Option<RowCodec>,
+    skip_update_before: bool,
+    value_types: Vec<ValueType>,
+    ttl: Option<TimeToLive>,
     table: Option<TableId>,
     hashes: Vec<u64>,
     slots: Vec<u32>,
@@ -43,7 +47,16 @@ impl DeduplicateOperator {
     pub fn new(spec: &Deduplicate, input: &SchemaRef) -> Result<Self> {
         let output = deduplicate_schema(spec, input)?;
         let append_only = spec.keep == Keep::First && spec.time_column.is_none();
+        let mut value_types = match (append_only, &spec.time_column) {
+            (true, _) => vec![],
+            (false, None) => vec![ValueType::Bytes],
+            (false, Some(_)) => vec![ValueType::Bytes, ValueType::I64],
+        };
+        let ttl = TimeToLive::new(spec.ttl_ms, &mut value_types);
         Ok(Self {
+            skip_update_before: spec.skip_update_before,
+            value_types,
+            ttl,
             input: Arc::clone(input),
             output,
             keys: key_indices(input, &spec.keys)?,
@@ -62,12 +75,7 @@ impl Operator for DeduplicateOperator {
     fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
         let fields: Vec<Field> =
             self.keys.iter().map(|key| self.input.field(*key).clone()).collect();
-        let values: &[ValueType] = match (&self.codec, &self.time) {
-            (None, _) => &[],
-            (Some(_), None) => &[ValueType::Bytes],
-            (Some(_), Some(_)) => &[ValueType::Bytes, ValueType::I64],
-        };
-        self.table = Some(ctx.state.table("rows", &fields, values)?);
+        self.table = Some(ctx.state.table("rows", &fields, &self.value_types)?);
         Ok(())
     }
 
@@ -79,12 +87,25 @@ impl Operator for DeduplicateOperator {
         out: &mut Output,
     ) -> Result<()> {
         let table = self.table.ok_or_else(|| Error::internal("a deduplicate was not opened"))?;
+        let now_ms = ctx.clock.now_ms();
         key_group::hash_columns(&batch, &self.keys, &mut self.hashes)?;
         let keys: Vec<ArrayRef> =
             self.keys.iter().map(|key| Arc::clone(batch.column(*key))).collect();
         let pane = ctx.state.table_mut(table).pane(0)?;
+        if let Some(ttl) = &mut self.ttl {
+            ttl.sweep(pane, now_ms)?;
+        }
         let created = pane.upsert(&self.hashes, &keys, None, &mut self.slots)?;
         let first_created = pane.len() - created;
+        if let Some(ttl) = &mut self.ttl {
+            // As in Flink, the row that is kept lives from when it came.
+            let new: Vec<u32> = if self.codec.is_none() {
+                (first_created as u32..pane.len() as u32).collect()
+            } else {
+                self.slots.clone()
+            };
+            ttl.touch(pane, &new, now_ms);
+        }
         let Some(codec) = &self.codec else {
             return emit_first(&batch, &self.slots, first_created, created, out);
         };
@@ -108,15 +129,33 @@ impl Operator for DeduplicateOperator {
             }
             match kept.replace(new.as_ref().into()) {
                 Some(old) => {
-                    changes.push(RowKind::UpdateBefore, RowSource::State(replaced.len()), 0);
+                    if !self.skip_update_before {
+                        changes.push(RowKind::UpdateBefore, RowSource::State(replaced.len()), 0);
+                        replaced.push(old);
+                    }
                     changes.push(RowKind::UpdateAfter, RowSource::Input(index), 0);
-                    replaced.push(old);
                 }
                 None => changes.push(RowKind::Insert, RowSource::Input(index), 0),
             }
         }
         let old = codec.decode(replaced.iter().map(AsRef::as_ref))?;
         changes.emit(&self.output, &old, winning.columns(), false, out)
+    }
+
+    fn next_wakeup_ms(&self) -> Option<i64> {
+        self.ttl.as_ref().and_then(TimeToLive::next_sweep_ms)
+    }
+
+    fn on_wakeup(
+        &mut self,
+        now_ms: i64,
+        ctx: &mut OperatorContext,
+        _out: &mut Output,
+    ) -> Result<()> {
+        match (&mut self.ttl, self.table) {
+            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -343,6 +343,11 @@ impl RowFlags {
     pub fn as_slice(&self) -> &[bool] {
         &self.0
     }
+    /// Rows with the flag, ascending.
+    pub fn marked(&self) -> Vec<u32> {
+        let rows = self.0.iter().enumerate().filter(|(_, flag)| **flag);
+        rows.map(|(row, _)| row as u32).collect()
+    }
     /// Rows without the flag, ascending.
     pub fn unset(&self) -> Vec<u32> {
         let rows = self.0.iter().enumerate().filter(|(_, flag)| !**flag);

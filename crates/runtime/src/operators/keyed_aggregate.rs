@@ -12,28 +12,46 @@ use arrow::compute::{interleave, or, take};
 use arrow::datatypes::SchemaRef;
 use model::aggregate::keyed_aggregate_schema;
 use model::key_group::hash_columns;
-use model::operator_spec::KeyedAggregate;
+use model::operator_spec::{AggregateStage, KeyedAggregate};
 use model::row_kind::{self, RowKind};
 use model::{Error, Result};
-use state::{Pane, TableId};
+use state::{Pane, TableId, ValueType};
 
 use super::accumulator::{AccumulatorOptions, Accumulators, Arguments};
 use super::key_columns::KeyColumns;
 use super::slot_marks::SlotMarks;
 use super::time_column::TimeColumn;
+use super::ttl::TimeToLive;
 use super::window_aggregate::emit::BATCH_ROWS;
 use crate::operator::{Operator, OperatorContext, Output};
 
-/// Builds the operator. A User error when `spec` does not fit `input`.
+mod local;
+
+/// Builds the operator of any stage. A User error when `spec` does not fit `input`.
 pub fn keyed_aggregate(spec: &KeyedAggregate, input: &SchemaRef) -> Result<Box<dyn Operator>> {
     let output = keyed_aggregate_schema(spec, input)?;
-    let options =
-        AccumulatorOptions { rows: true, retract: row_kind::is_changelog(input.as_ref()) };
+    if spec.stage == AggregateStage::Local {
+        return Ok(Box::new(local::LocalKeyedAggregate::new(spec, input, output)?));
+    }
+    let retract = row_kind::is_changelog(input.as_ref());
+    let global = spec.stage == AggregateStage::Global;
+    let accumulators = if global {
+        Accumulators::of_partials(&spec.aggregates, input)?
+    } else {
+        let options = AccumulatorOptions { rows: true, retract, share: true };
+        Accumulators::new(&spec.aggregates, input, options)?
+    };
     let time = spec.time_column.as_ref().map(|name| TimeColumn::new(input, name)).transpose()?;
+    let mut value_types = accumulators.value_types().to_vec();
+    let ttl = TimeToLive::new(spec.ttl_ms, &mut value_types);
     Ok(Box::new(KeyedAggregateOperator {
         keys: KeyColumns::new(input, &spec.keys)?,
         time,
-        accumulators: Accumulators::new(&spec.aggregates, input, options)?,
+        accumulators,
+        value_types,
+        global,
+        skip_update_before: spec.skip_update_before,
+        ttl,
         output,
         table: None,
         hashes: Vec::new(),
@@ -46,6 +64,11 @@ struct KeyedAggregateOperator {
     keys: KeyColumns,
     time: Option<TimeColumn>,
     accumulators: Accumulators,
+    value_types: Vec<ValueType>,
+    /// Input rows are partial aggregates.
+    global: bool,
+    skip_update_before: bool,
+    ttl: Option<TimeToLive>,
     output: SchemaRef,
     table: Option<TableId>,
     hashes: Vec<u64>,
@@ -71,8 +94,7 @@ const NONE: u32 = u32::MAX;
 
 impl Operator for KeyedAggregateOperator {
     fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
-        let types = self.accumulators.value_types();
-        self.table = Some(ctx.state.table("groups", &self.keys.fields, types)?);
+        self.table = Some(ctx.state.table("groups", &self.keys.fields, &self.value_types)?);
         Ok(())
     }
 
@@ -85,21 +107,49 @@ impl Operator for KeyedAggregateOperator {
     ) -> Result<()> {
         let table =
             self.table.ok_or_else(|| Error::internal("a keyed aggregate was not opened"))?;
-        let times = self.time.as_ref().map(|time| time.millis(&batch)).transpose()?;
+        let now_ms = ctx.clock.now_ms();
         hash_columns(&batch, &self.keys.indices, &mut self.hashes)?;
         let keys = self.keys.arrays(&batch);
-        let arguments = self.accumulators.arguments(&batch, times.as_deref())?;
         let pane = ctx.state.table_mut(table).pane(0)?;
+        if let Some(ttl) = &mut self.ttl {
+            ttl.sweep(pane, now_ms)?;
+        }
         pane.upsert(&self.hashes, &keys, None, &mut self.slots)?;
+        if let Some(ttl) = &mut self.ttl {
+            ttl.touch(pane, &self.slots, now_ms);
+        }
         let touched = self.touched(pane.len());
         let before = self.results(pane, &touched)?;
-        self.apply(pane, &batch, &arguments)?;
+        if self.global {
+            let partials = self.accumulators.partials(&batch)?;
+            self.accumulators.merge_partials(pane.columns(), &partials, None, &self.slots)?;
+        } else {
+            let times = self.time.as_ref().map(|time| time.millis(&batch)).transpose()?;
+            let arguments = self.accumulators.arguments(&batch, times.as_deref())?;
+            self.apply(pane, &batch, &arguments)?;
+        }
         let after = self.results(pane, &touched)?;
         let rows = pane.i64(self.rows_column());
         let gone: Vec<u32> =
             touched.slots.iter().copied().filter(|slot| rows[*slot as usize] <= 0).collect();
         gone.iter().for_each(|slot| pane.remove(*slot));
         self.emit(&keys, &touched, &before, &after, out)
+    }
+
+    fn next_wakeup_ms(&self) -> Option<i64> {
+        self.ttl.as_ref().and_then(TimeToLive::next_sweep_ms)
+    }
+
+    fn on_wakeup(
+        &mut self,
+        now_ms: i64,
+        ctx: &mut OperatorContext,
+        _out: &mut Output,
+    ) -> Result<()> {
+        match (&mut self.ttl, self.table) {
+            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -177,7 +227,9 @@ impl KeyedAggregateOperator {
                 (true, true) => {
                     // `changed` has one element per key that was there and still is.
                     if changed.as_ref().is_some_and(|changed| changed.value(updated)) {
-                        changes.push(RowKind::UpdateBefore, row, old);
+                        if !self.skip_update_before {
+                            changes.push(RowKind::UpdateBefore, row, old);
+                        }
                         changes.push(RowKind::UpdateAfter, row, new);
                     }
                     updated += 1;
@@ -249,7 +301,12 @@ fn changed(before: &Results, after: &Results) -> Result<Option<BooleanArray>> {
     let mut changed: Option<BooleanArray> = None;
     for (old, new) in before.arrays.iter().zip(&after.arrays) {
         let (old, new) = (restrict(old, &both.0)?, restrict(new, &both.1)?);
-        let differs = distinct(&old, &new)?;
+        let differs = if old.data_type().is_nested() {
+            let one = |row: usize| old.slice(row, 1).to_data() != new.slice(row, 1).to_data();
+            (0..old.len()).map(|row| Some(one(row))).collect()
+        } else {
+            distinct(&old, &new)?
+        };
         changed = Some(match changed {
             Some(changed) => or(&changed, &differs)?,
             None => differs,

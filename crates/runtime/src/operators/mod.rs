@@ -14,16 +14,21 @@ use crate::operator::Operator;
 pub(crate) mod accumulator;
 #[cfg(test)]
 mod aggregate_oracle;
+pub mod changelog_normalize;
 pub mod deduplicate;
 mod derived_table;
+pub mod drop_update_before;
 mod encoded_rows;
+pub mod expand;
 pub mod filter;
 mod hash_join;
 mod interval_buckets;
 pub mod interval_join;
+pub mod join;
 mod join_keys;
 mod key_columns;
 pub mod keyed_aggregate;
+pub mod over_aggregate;
 pub mod project;
 mod ranked_rows;
 mod ranking;
@@ -31,12 +36,19 @@ mod row_groups;
 #[cfg(test)]
 pub mod script;
 mod session;
+pub mod set_operation;
+pub mod sink_materialize;
 mod slot_marks;
+pub mod sort;
+pub mod temporal_join;
 mod time_column;
 pub mod top_n;
+mod ttl;
 pub mod union;
+pub mod unnest;
 pub mod watermark;
 pub mod window_aggregate;
+pub mod window_assign;
 pub mod window_join;
 mod window_time;
 
@@ -67,10 +79,41 @@ fn build_operator(node: &OperatorNode, expressions: &dyn Expressions) -> Result<
         OperatorSpec::IntervalJoin(spec) => {
             Box::new(interval_join::IntervalJoinOperator::new(spec, input(0)?, input(1)?)?)
         }
+        OperatorSpec::Join(spec) => {
+            Box::new(join::JoinOperator::new(spec, input(0)?, input(1)?, expressions)?)
+        }
         OperatorSpec::Deduplicate(spec) => {
             Box::new(deduplicate::DeduplicateOperator::new(spec, input(0)?)?)
         }
         OperatorSpec::TopN(spec) => Box::new(top_n::TopNOperator::new(spec, input(0)?)?),
+        OperatorSpec::WindowAssign(spec) => {
+            Box::new(window_assign::WindowAssignOperator::new(spec, input(0)?)?)
+        }
+        OperatorSpec::Expand(spec) => {
+            Box::new(expand::ExpandOperator::new(spec, input(0)?, expressions)?)
+        }
+        OperatorSpec::Unnest(spec) => Box::new(unnest::UnnestOperator::new(spec, input(0)?)?),
+        OperatorSpec::Sort(spec) => Box::new(sort::SortOperator::new(spec, input(0)?)?),
+        OperatorSpec::SetOperation(spec) => {
+            Box::new(set_operation::SetOperationOperator::new(spec, input(0)?, input(1)?)?)
+        }
+        OperatorSpec::SinkMaterialize(spec) => {
+            Box::new(sink_materialize::SinkMaterializeOperator::new(spec, input(0)?)?)
+        }
+        OperatorSpec::ChangelogNormalize(spec) => {
+            Box::new(changelog_normalize::ChangelogNormalizeOperator::new(spec, input(0)?)?)
+        }
+        OperatorSpec::DropUpdateBefore => Box::new(drop_update_before::DropUpdateBefore),
+        OperatorSpec::TemporalJoin(spec) => {
+            let (left, right) = (input(0)?, input(1)?);
+            Box::new(temporal_join::TemporalJoinOperator::new(spec, left, right, expressions)?)
+        }
+        OperatorSpec::OverAggregate(spec) => {
+            Box::new(over_aggregate::OverAggregateOperator::new(spec, input(0)?)?)
+        }
+        OperatorSpec::LookupJoin(_) => {
+            return Err(Error::user("a lookupJoin cannot be run by this version of streamctl"));
+        }
         OperatorSpec::Source { .. } | OperatorSpec::Sink { .. } => {
             return Err(Error::internal(format!(
                 "a {} runs at the end of a chain, not as an operator in it",

@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, RecordBatch, UInt8Array, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::row::Rows;
+use model::operator_spec::TopN;
 use model::row_kind::RowKind;
 use model::{Error, Result};
 use state::Pane;
@@ -20,7 +21,13 @@ use crate::operator::Output;
 pub struct Ranker {
     codec: RowCodec,
     n: usize,
+    /// Ranks up to this one are not put out.
+    offset: usize,
     changelog: bool,
+    /// The consumer takes upserts.
+    skip_update_before: bool,
+    /// Rows expire: a deletion may be of a row that is gone.
+    forgets: bool,
     marks: SlotMarks,
 }
 
@@ -72,16 +79,25 @@ impl ChangedRanking {
 }
 
 impl Ranker {
-    pub fn new(codec: RowCodec, n: u32, changelog: bool) -> Self {
-        Self { codec, n: n as usize, changelog, marks: SlotMarks::default() }
+    pub fn new(codec: RowCodec, spec: &TopN, changelog: bool) -> Self {
+        Self {
+            codec,
+            n: spec.n as usize,
+            offset: spec.offset as usize,
+            changelog,
+            skip_update_before: spec.skip_update_before,
+            forgets: spec.ttl_ms.is_some(),
+            marks: SlotMarks::default(),
+        }
     }
 
     pub fn codec(&self) -> &RowCodec {
         &self.codec
     }
 
-    pub fn n(&self) -> usize {
-        self.n
+    /// The ranks that are put out, as positions.
+    pub fn positions(&self, len: usize) -> std::ops::Range<usize> {
+        self.offset.min(len)..self.n.min(len)
     }
 
     /// Applies the rows `rows` (`None`: all) of a batch; `slots` has one slot for each.
@@ -143,7 +159,7 @@ impl Ranker {
         if addition {
             self.add(batch, row, sort_key, ranking)
         } else {
-            Self::remove(batch, row, sort_key, ranking)
+            self.remove(batch, row, sort_key, ranking)
         }
     }
 
@@ -169,6 +185,7 @@ impl Ranker {
     }
 
     fn remove(
+        &self,
         batch: &RankedBatch<'_>,
         row: u32,
         sort_key: &[u8],
@@ -188,6 +205,9 @@ impl Ranker {
             Entry::New(new) => encoded.row(*new as usize) == wanted,
         });
         let Some(at) = found.map(|(index, _)| first + index) else {
+            if self.forgets {
+                return Ok(());
+            }
             return Err(Error::internal("topN: the input deletes a row that it never inserted"));
         };
         ranking.entries.remove(at);
@@ -232,7 +252,14 @@ impl Ranker {
         for ranking in changed {
             let before = ranking.before()?;
             let entries = &ranking.entries[..ranking.entries.len().min(self.n)];
-            let diff = Diff { old: before.len().min(self.n), before, entries, new_rows };
+            let diff = Diff {
+                old: before.len().min(self.n),
+                offset: self.offset,
+                skip_update_before: self.skip_update_before,
+                before,
+                entries,
+                new_rows,
+            };
             if with_rank {
                 diff.by_rank(&mut read, &mut changes);
             } else {
@@ -325,6 +352,9 @@ struct Diff<'a, 'b> {
     before: RankedRows<'a>,
     /// How many rows of `before` had a rank.
     old: usize,
+    /// Ranks up to this one are left out.
+    offset: usize,
+    skip_update_before: bool,
     /// The rows that have a rank now.
     entries: &'b [Entry],
     new_rows: &'b NewRows<'b>,
@@ -351,14 +381,16 @@ impl<'a> Diff<'a, '_> {
 
     /// Every rank whose row changed.
     fn by_rank(&self, read: &mut Vec<&'a [u8]>, changes: &mut ChangelogRows) {
-        for index in 0..self.old.max(self.entries.len()) {
+        for index in self.offset..self.old.max(self.entries.len()) {
             let entry = self.entries.get(index).copied();
             let rank = index + 1;
             match entry {
                 Some(entry) if index < self.old => {
                     if !self.is_same_row(index, entry) {
-                        let old = self.source(Entry::Old(index as u32), read);
-                        changes.push(RowKind::UpdateBefore, old, rank);
+                        if !self.skip_update_before {
+                            let old = self.source(Entry::Old(index as u32), read);
+                            changes.push(RowKind::UpdateBefore, old, rank);
+                        }
                         changes.push(RowKind::UpdateAfter, self.source(entry, read), rank);
                     }
                 }
@@ -373,22 +405,25 @@ impl<'a> Diff<'a, '_> {
 
     /// Rows that fell out, then rows that came in.
     fn by_row(&self, read: &mut Vec<&'a [u8]>, changes: &mut ChangelogRows) {
+        let offset = self.offset;
+        let entries = self.entries.get(offset..).unwrap_or_default();
         let mut stays = vec![false; self.old];
-        for entry in self.entries {
+        for entry in entries {
             if let Entry::Old(old) = entry
                 && let Some(stays) = stays.get_mut(*old as usize)
             {
                 *stays = true;
             }
         }
-        for (old, _) in stays.iter().enumerate().filter(|(_, stays)| !**stays) {
+        for (old, _) in stays.iter().enumerate().skip(offset).filter(|(_, stays)| !**stays) {
             let source = self.source(Entry::Old(old as u32), read);
             changes.push(RowKind::Delete, source, old + 1);
         }
-        for (index, entry) in self.entries.iter().enumerate() {
-            let stayed = matches!(entry, Entry::Old(old) if (*old as usize) < self.old);
+        for (index, entry) in entries.iter().enumerate() {
+            let ranked = offset..self.old;
+            let stayed = matches!(entry, Entry::Old(old) if ranked.contains(&(*old as usize)));
             if !stayed {
-                changes.push(RowKind::Insert, self.source(*entry, read), index + 1);
+                changes.push(RowKind::Insert, self.source(*entry, read), offset + index + 1);
             }
         }
     }

@@ -42,6 +42,8 @@ pub(super) fn session_aggregate(
     output: SchemaRef,
 ) -> Result<Box<dyn Operator>> {
     let options = AccumulatorOptions::default();
+    let accumulators = Accumulators::new(&spec.aggregates, input, options)?;
+    accumulators.check_mergeable(&spec.aggregates, "session")?;
     Ok(Box::new(SessionAggregate {
         gap,
         lateness: spec.allowed_lateness_ms,
@@ -49,7 +51,7 @@ pub(super) fn session_aggregate(
         time: TimeColumn::new(input, &spec.time_column)?,
         time_name: spec.time_column.clone(),
         keys: KeyColumns::new(input, &spec.keys)?,
-        accumulators: Accumulators::new(&spec.aggregates, input, options)?,
+        accumulators,
         emitter: Emitter::new(output),
         tables: None,
         fired: Watermark::MIN,

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt8Array};
+use arrow::array::{ArrayRef, NullArray, RecordBatch, UInt8Array};
 use arrow::compute::SortOptions;
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use model::operator_schema::{column_index, key_indices, top_n_schema};
 use model::operator_spec::{TopN, WINDOW_END, WINDOW_START};
@@ -20,6 +20,7 @@ use super::ranked_rows::RankedRows;
 use super::ranking::{RankedBatch, Ranker};
 use super::row_groups::group_rows;
 use super::time_column::TimeColumn;
+use super::ttl::TimeToLive;
 use crate::operator::{Operator, OperatorContext, Output};
 
 /// See [`TopN`].
@@ -34,6 +35,8 @@ pub struct TopNOperator {
     sort: RowConverter,
     ranker: Ranker,
     with_rank: bool,
+    ttl: Option<TimeToLive>,
+    value_types: Vec<ValueType>,
     /// The end of the row's window, when the ranking is per window.
     window_end: Option<TimeColumn>,
     table: Option<TableId>,
@@ -67,7 +70,13 @@ impl TopNOperator {
             let data_type = input.field(index).data_type().clone();
             sort_fields.push(SortField::new_with_options(data_type, options));
         }
+        if sort_fields.is_empty() {
+            sort_fields.push(SortField::new(DataType::Null));
+        }
         let width = input.fields().len() - usize::from(changelog);
+        let mut value_types = vec![ValueType::Bytes];
+        let ttl_ms = spec.ttl_ms.filter(|_| !spec.per_window);
+        let ttl = TimeToLive::new(ttl_ms, &mut value_types);
         Ok(Self {
             input: Arc::clone(input),
             output,
@@ -75,8 +84,10 @@ impl TopNOperator {
             state_keys,
             sort_columns,
             sort: RowConverter::new(sort_fields)?,
-            ranker: Ranker::new(RowCodec::new(&input.fields()[..width])?, spec.n, changelog),
+            ranker: Ranker::new(RowCodec::new(&input.fields()[..width])?, spec, changelog),
             with_rank: spec.rank_column.is_some(),
+            ttl,
+            value_types,
             window_end,
             table: None,
             hashes: Vec::new(),
@@ -94,7 +105,7 @@ impl TopNOperator {
         for slot in pane.live_slots() {
             let Some(bytes) = &pane.bytes(0)[slot as usize] else { continue };
             let list = RankedRows::parse(bytes)?;
-            for rank in 0..list.len().min(self.ranker.n()) {
+            for rank in self.ranker.positions(list.len()) {
                 rows.push((list.row(rank).into(), rank + 1));
             }
         }
@@ -114,7 +125,7 @@ impl Operator for TopNOperator {
     fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
         let fields: Vec<Field> =
             self.state_keys.iter().map(|key| self.input.field(*key).clone()).collect();
-        self.table = Some(ctx.state.table("ranking", &fields, &[ValueType::Bytes])?);
+        self.table = Some(ctx.state.table("ranking", &fields, &self.value_types)?);
         Ok(())
     }
 
@@ -125,18 +136,31 @@ impl Operator for TopNOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
+        let now_ms = ctx.clock.now_ms();
         let table = ctx.state.table_mut(self.table()?);
         key_group::hash_columns(&batch, &self.keys, &mut self.hashes)?;
         let column = |index: &usize| Arc::clone(batch.column(*index));
         let keys: Vec<ArrayRef> = self.state_keys.iter().map(column).collect();
         let sort_columns: Vec<ArrayRef> = self.sort_columns.iter().map(column).collect();
-        let sort_keys = self.sort.convert_columns(&sort_columns)?;
+        let sort_keys = if sort_columns.is_empty() {
+            // By arrival: all rows are equal in order.
+            let none: ArrayRef = Arc::new(NullArray::new(batch.num_rows()));
+            self.sort.convert_columns(&[none])?
+        } else {
+            self.sort.convert_columns(&sort_columns)?
+        };
         let kinds: Option<&UInt8Array> = row_kind::kinds(&batch);
         let ranked = RankedBatch::new(&batch, &sort_keys, kinds, &self.ranker)?;
         let mut slots = Vec::new();
         let Some(window_end) = &self.window_end else {
             let pane = table.pane(0)?;
+            if let Some(ttl) = &mut self.ttl {
+                ttl.sweep(pane, now_ms)?;
+            }
             pane.upsert(&self.hashes, &keys, None, &mut slots)?;
+            if let Some(ttl) = &mut self.ttl {
+                ttl.touch(pane, &slots, now_ms);
+            }
             let changed = self.ranker.apply(&ranked, None, &slots, pane)?;
             let new_rows = self.ranker.new_rows(&ranked, &changed)?;
             let changes = self.ranker.changes(&new_rows, &changed, self.with_rank)?;
@@ -179,6 +203,22 @@ impl Operator for TopNOperator {
 
     fn late_records(&self) -> u64 {
         self.late
+    }
+
+    fn next_wakeup_ms(&self) -> Option<i64> {
+        self.ttl.as_ref().and_then(TimeToLive::next_sweep_ms)
+    }
+
+    fn on_wakeup(
+        &mut self,
+        now_ms: i64,
+        ctx: &mut OperatorContext,
+        _out: &mut Output,
+    ) -> Result<()> {
+        match (&mut self.ttl, self.table) {
+            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Makes watermarks from an event time column: bounded out-of-orderness with idleness.
-//! Built by `operators::build`; sits right behind a source, or anywhere event time changes.
+//! In the chain of a source it keeps a watermark per split (`source_progress.rs`) and says
+//! how far the source is, for watermark alignment. Built by `operators::build`; sits right behind a source, or anywhere event time changes.
+
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -7,6 +10,7 @@ use model::{Result, Watermark};
 
 use super::time_column::TimeColumn;
 use crate::operator::{Operator, OperatorContext, Output};
+use crate::source_progress::{Silence, SourceProgress};
 
 /// See [`model::operator_spec::OperatorSpec::Watermark`]. The watermark is the greatest
 /// time seen minus the delay, exactly (as `WATERMARK FOR t AS t - INTERVAL` in Flink SQL).
@@ -22,6 +26,8 @@ pub struct WatermarkGenerator {
     /// Processing time of the last batch (or of the start), ms.
     active_at_ms: i64,
     idle: bool,
+    /// The source in front, when this is the first watermark operator of its chain.
+    source: Option<Arc<SourceProgress>>,
 }
 
 impl WatermarkGenerator {
@@ -38,6 +44,7 @@ impl WatermarkGenerator {
             emitted: Watermark::MIN,
             active_at_ms: 0,
             idle: false,
+            source: None,
         })
     }
 
@@ -47,6 +54,18 @@ impl WatermarkGenerator {
             out.emit_watermark(watermark);
         }
         ctx.watermark = self.emitted;
+        if let Some(source) = &self.source {
+            source.publish(self.emitted);
+        }
+    }
+
+    fn become_idle(&mut self, out: &mut Output) {
+        if !std::mem::replace(&mut self.idle, true) {
+            out.emit_idle();
+        }
+        if let Some(source) = &self.source {
+            source.publish_idle();
+        }
     }
 }
 
@@ -70,8 +89,14 @@ impl Operator for WatermarkGenerator {
             self.idle = false;
         }
         out.emit(batch);
-        if let Some(newest) = newest {
-            self.raise(Watermark(newest.saturating_sub(self.delay_ms)), ctx, out);
+        let Some(newest) = newest else { return Ok(()) };
+        let of_rows = Watermark(newest.saturating_sub(self.delay_ms));
+        let watermark = match &self.source {
+            Some(source) => source.rows(of_rows, ctx.clock.now_ms()),
+            None => Some(of_rows),
+        };
+        if let Some(watermark) = watermark {
+            self.raise(watermark, ctx, out);
         }
         Ok(())
     }
@@ -91,7 +116,14 @@ impl Operator for WatermarkGenerator {
         false
     }
 
+    fn follow(&mut self, source: Arc<SourceProgress>) {
+        self.source = Some(source);
+    }
+
     fn next_wakeup_ms(&self) -> Option<i64> {
+        if let Some(source) = &self.source {
+            return source.next_wakeup_ms(self.idle_timeout_ms);
+        }
         let timeout = self.idle_timeout_ms.filter(|_| !self.idle)?;
         Some(self.active_at_ms.saturating_add(timeout))
     }
@@ -99,12 +131,18 @@ impl Operator for WatermarkGenerator {
     fn on_wakeup(
         &mut self,
         now_ms: i64,
-        _ctx: &mut OperatorContext,
+        ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        if self.next_wakeup_ms().is_some_and(|due| due <= now_ms) {
-            self.idle = true;
-            out.emit_idle();
+        match self.source.as_ref().map(|s| s.silence(now_ms, self.idle_timeout_ms)) {
+            Some(Silence::Partly(Some(watermark))) => self.raise(watermark, ctx, out),
+            Some(Silence::Partly(None)) => {}
+            Some(Silence::Idle) => self.become_idle(out),
+            None => {
+                if self.next_wakeup_ms().is_some_and(|due| due <= now_ms) {
+                    self.become_idle(out);
+                }
+            }
         }
         Ok(())
     }

@@ -4,6 +4,8 @@
 //! is a namespace of one state table. A window that closes puts out the merge of its panes:
 //! for tumbling windows the pane itself, for hopping ones `running` or a scratch table.
 
+mod attached;
+mod clock;
 pub(super) mod emit;
 mod local;
 mod running;
@@ -33,7 +35,13 @@ use running::RunningWindow;
 /// Builds the operator for any window and stage. A User error when `spec` does not fit `input`.
 pub fn window_aggregate(spec: &WindowAggregate, input: &SchemaRef) -> Result<Box<dyn Operator>> {
     let output = window_aggregate_schema(spec, input)?;
+    if spec.processing_time {
+        return clock::clock_aggregate(spec, input);
+    }
     let keys = KeyColumns::new(input, &spec.keys)?;
+    if spec.window == Window::Attached {
+        return Ok(Box::new(attached::AttachedAggregate::new(spec, input, keys, output)?));
+    }
     if let Window::Session { gap_ms } = spec.window {
         return session::session_aggregate(spec, gap_ms, input, output);
     }
@@ -47,14 +55,16 @@ pub fn window_aggregate(spec: &WindowAggregate, input: &SchemaRef) -> Result<Box
         Accumulators::of_partials(&spec.aggregates, input)?
     } else {
         let rows = !panes.is_tumbling();
-        let options = AccumulatorOptions { rows, retract: false };
+        let options = AccumulatorOptions { rows, ..AccumulatorOptions::default() };
         Accumulators::new(&spec.aggregates, input, options)?
     };
+    if !panes.is_tumbling() {
+        accumulators.check_mergeable(&spec.aggregates, "hopping")?;
+    }
     let time_name = if global { PANE } else { spec.time_column.as_str() };
     let table = DerivedTable::new("merged", &keys, &accumulators)?;
-    let running = (!panes.is_tumbling() && accumulators.is_invertible())
-        .then(|| RunningWindow::new(&keys, &accumulators))
-        .transpose()?;
+    let runs = panes.cumulates || (!panes.is_tumbling() && accumulators.is_invertible());
+    let running = runs.then(|| RunningWindow::new(&keys, &accumulators)).transpose()?;
     Ok(Box::new(WindowAggregateOperator {
         panes,
         lateness: spec.allowed_lateness_ms,
@@ -170,8 +180,7 @@ impl Operator for WindowAggregateOperator {
                 continue;
             }
             self.add(pane, rows.as_deref(), &keys, &input, ctx)?;
-            let first_end = self.panes.first_window(pane) + self.panes.size;
-            if self.lateness > 0 && is_closed(first_end, 0, ctx.watermark) {
+            if self.lateness > 0 && is_closed(self.panes.first_end(pane), 0, ctx.watermark) {
                 refire.push((pane, rows));
             }
         }
@@ -195,7 +204,11 @@ impl Operator for WindowAggregateOperator {
         if self.panes.is_tumbling() {
             return self.fire_tumbling((fired, watermark), ctx, out);
         }
-        self.fire_hopping((fired, watermark), ctx, out)?;
+        if self.panes.cumulates {
+            self.fire_cumulating((fired, watermark), ctx, out)?;
+        } else {
+            self.fire_hopping((fired, watermark), ctx, out)?;
+        }
         let table = ctx.state.table_mut(self.table()?);
         for pane in table.namespaces() {
             if !is_closed(self.panes.last_end(pane), self.lateness, watermark) {
@@ -312,6 +325,44 @@ impl WindowAggregateOperator {
             start += slide;
         }
         self.merged.end_batch()
+    }
+
+    /// As [`Self::fire_hopping`]. A window is the one before it and one pane more.
+    fn fire_cumulating(
+        &mut self,
+        (fired, watermark): (Watermark, Watermark),
+        ctx: &mut OperatorContext,
+        out: &mut Output,
+    ) -> Result<()> {
+        let table = ctx.state.table_mut(self.table()?);
+        let panes = table.namespaces();
+        let running = self
+            .running
+            .as_mut()
+            .ok_or_else(|| Error::internal("cumulating windows are merged as they grow"))?;
+        let mut at = 0;
+        while at < panes.len() {
+            let base = self.panes.base(panes[at]);
+            let until = panes.partition_point(|pane| *pane < base + self.panes.size);
+            let mut end = self.panes.first_end(panes[at]);
+            // Ends that `fired` closed have fired.
+            while end < base + self.panes.size && is_closed(end, 0, fired) {
+                end += self.panes.slide;
+            }
+            while end <= base + self.panes.size && is_closed(end, 0, watermark) {
+                if !is_closed(end, 0, fired) {
+                    let in_window = &panes[at..panes.partition_point(|pane| *pane < end)];
+                    running.advance((base, end), in_window, table, &self.accumulators)?;
+                    self.emitter.groups((base, end), running.groups()?, &self.accumulators, out)?;
+                }
+                end += self.panes.slide;
+            }
+            if !is_closed(base + self.panes.size, 0, watermark) {
+                break;
+            }
+            at = until;
+        }
+        running.end_batch()
     }
 
     /// Puts out again, for windows that are closed but may still change, the groups of `touched` rows.

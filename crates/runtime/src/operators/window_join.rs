@@ -69,10 +69,8 @@ impl Panes {
             Some(Window::Hopping { size_ms, slide_ms, offset_ms }) => {
                 (size_ms, slide_ms, offset_ms)
             }
-            Some(Window::Session { .. }) => {
-                return Err(Error::user(
-                    "windowJoin takes tumbling or hopping windows, not session",
-                ));
+            Some(Window::Session { .. } | Window::Cumulating { .. } | Window::Attached) => {
+                return Err(Error::user("windowJoin takes tumbling or hopping windows"));
             }
         };
         if size <= 0 || slide <= 0 || slide > size {
@@ -166,7 +164,23 @@ impl WindowJoinOperator {
             JoinType::Left => side == 0,
             JoinType::Right => side == 1,
             JoinType::Full => true,
+            // Of the left side it must be known which rows have a partner.
+            JoinType::Semi | JoinType::Anti => side == 0,
         }
+    }
+
+    fn is_semi(&self) -> bool {
+        matches!(self.join_type, JoinType::Semi | JoinType::Anti)
+    }
+
+    /// The rows that come out by themselves, given which have a partner.
+    fn alone(&self, matched: &RowFlags) -> Vec<u32> {
+        if self.join_type == JoinType::Semi { matched.marked() } else { matched.unset() }
+    }
+
+    /// What stands beside rows of the other side that come out by themselves.
+    fn beside(&self, side: usize, rows: usize) -> Vec<ArrayRef> {
+        if self.is_semi() { Vec::new() } else { null_columns(&self.sides[side].input, rows) }
     }
 
     fn close_window(&self, end: i64, ctx: &mut OperatorContext, out: &mut Output) -> Result<()> {
@@ -252,18 +266,21 @@ impl WindowBeingJoined<'_> {
                 if keep_probe {
                     matched.set(&matches.probe);
                 }
+                if self.join.is_semi() {
+                    continue;
+                }
                 let stored = rows.gather(&matches.stored)?;
                 let probe = gather_batch(batch, &matches.probe)?;
                 self.push(stored, probe, matches.len(), &mut joined, out)?;
             }
-            for unmatched in matched.unset().chunks(OUTPUT_ROWS) {
-                let stored = null_columns(&self.join.sides[self.stored].input, unmatched.len());
+            for unmatched in self.join.alone(&matched).chunks(OUTPUT_ROWS) {
+                let stored = self.join.beside(self.stored, unmatched.len());
                 let probe = gather_batch(batch, unmatched)?;
                 self.push(stored, probe, unmatched.len(), &mut joined, out)?;
             }
         }
-        for unmatched in stored_matched.unset().chunks(OUTPUT_ROWS) {
-            let probe = null_columns(&self.join.sides[probing].input, unmatched.len());
+        for unmatched in self.join.alone(&stored_matched).chunks(OUTPUT_ROWS) {
+            let probe = self.join.beside(probing, unmatched.len());
             self.push(rows.gather(unmatched)?, probe, unmatched.len(), &mut joined, out)?;
         }
         joined.finish(out)
@@ -324,7 +341,7 @@ impl Operator for WindowJoinOperator {
                 self.late += batch.num_rows() as u64;
                 return Ok(());
             }
-            return log.append(first, batch, hashes);
+            return log.append(first, batch, hashes).map(drop);
         }
         for (pane, rows) in group_rows(times.iter().map(|time| Some(panes.end_of(*time)))) {
             if is_late(pane) {

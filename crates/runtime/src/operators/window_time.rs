@@ -13,7 +13,8 @@ use super::row_groups::group_rows;
 /// window lengths clear of the ends of i64.
 const MAX_TIME_MS: i64 = 1 << 59;
 
-/// Tumbling and hopping windows (tumbling: `slide` equals `size`). All in ms.
+/// Tumbling and hopping windows (tumbling: `slide` equals `size`), and cumulating ones, whose
+/// `slide` is the step by which they grow. All in ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panes {
     pub(crate) size: i64,
@@ -21,6 +22,8 @@ pub(crate) struct Panes {
     /// Length of a pane.
     pub(crate) pane: i64,
     offset: i64,
+    /// Windows of one `size` share their start and end a `slide` apart.
+    pub(crate) cumulates: bool,
 }
 
 fn greatest_common_divisor(a: i64, b: i64) -> i64 {
@@ -33,10 +36,16 @@ impl Panes {
         let (size, slide, offset) = match *window {
             Window::Tumbling { size_ms, offset_ms } => (size_ms, size_ms, offset_ms),
             Window::Hopping { size_ms, slide_ms, offset_ms } => (size_ms, slide_ms, offset_ms),
-            Window::Session { .. } => return None,
+            Window::Cumulating { step_ms, size_ms, offset_ms } => {
+                let offset = offset_ms.rem_euclid(size_ms);
+                let cumulates = step_ms < size_ms;
+                let (size, slide) = (size_ms, step_ms);
+                return Some(Self { size, slide, pane: slide, offset, cumulates });
+            }
+            Window::Session { .. } | Window::Attached => return None,
         };
         let pane = greatest_common_divisor(size, slide);
-        Some(Self { size, slide, pane, offset: offset.rem_euclid(slide) })
+        Some(Self { size, slide, pane, offset: offset.rem_euclid(slide), cumulates: false })
     }
 
     /// Every window is one pane.
@@ -67,9 +76,48 @@ impl Panes {
         self.window_start_at(pane - self.size) + self.slide
     }
 
+    /// Start of the windows of a cumulation that `pane` is part of.
+    pub(crate) fn base(&self, pane: i64) -> i64 {
+        pane - (pane - self.offset).rem_euclid(self.size)
+    }
+
+    /// Exclusive end of the first window that `pane` is part of.
+    pub(crate) fn first_end(&self, pane: i64) -> i64 {
+        if self.cumulates { pane + self.slide } else { self.first_window(pane) + self.size }
+    }
+
     /// Exclusive end of the last window that `pane` is part of.
     pub(crate) fn last_end(&self, pane: i64) -> i64 {
-        self.window_start_at(pane) + self.size
+        if self.cumulates {
+            self.base(pane) + self.size
+        } else {
+            self.window_start_at(pane) + self.size
+        }
+    }
+
+    /// The first time after `time` at which a window ends.
+    pub(crate) fn next_end(&self, time: i64) -> i64 {
+        time + self.slide - (time - self.offset - self.size).rem_euclid(self.slide)
+    }
+
+    /// The windows (start, end) that `time` belongs to, ascending.
+    pub(crate) fn windows_of(&self, time: i64, windows: &mut Vec<(i64, i64)>) {
+        windows.clear();
+        let pane = self.pane_of(time);
+        if self.cumulates {
+            let base = self.base(pane);
+            let mut end = pane + self.slide;
+            while end <= base + self.size {
+                windows.push((base, end));
+                end += self.slide;
+            }
+            return;
+        }
+        let mut start = self.first_window(pane);
+        while start <= pane {
+            windows.push((start, start + self.size));
+            start += self.slide;
+        }
     }
 
     /// False when the slide is longer than the size and `pane` lies between two windows.

@@ -86,3 +86,26 @@ fn a_missing_key_column_is_named() {
     let Err(error) = Partitioner::new(&edge, batch(1).schema_ref(), 128, 0) else { panic!() };
     assert!(error.message().contains("`nope`"), "{error}");
 }
+
+#[test]
+fn a_hot_key_is_seen_by_samples() {
+    let edge = output(Partitioning::Hash { columns: vec!["k".into()] }, 4);
+    let keys = (0..1024).map(|n| Some(if n % 4 == 0 { format!("k{n}") } else { "hot".into() }));
+    let keys: ArrayRef = Arc::new(keys.collect::<StringArray>());
+    let all = RecordBatch::try_from_iter([("k", keys)]).unwrap();
+    let mut partitioner = Partitioner::new(&edge, all.schema_ref(), 128, 0).unwrap();
+    assert_eq!(partitioner.hot_key_group(), None);
+    for _ in 0..(SAMPLE_EVERY * 200) {
+        partitioner.split(all.slice(1, 1021), |_, _| {}).unwrap();
+    }
+    let hot = partitioner.hot_key_group().unwrap();
+    let mut hashes = Vec::new();
+    key_group::hash_columns(&all.slice(1, 1), &[0], &mut hashes).unwrap();
+    let group = key_group::key_group_of(hashes[0], 128);
+    assert_eq!((hot.group, hot.to), (group, VertexId(1)));
+    assert_eq!(hot.to_subtask, key_group::subtask_of(group, 128, 4));
+    assert!((0.6..0.9).contains(&hot.share), "{hot:?}");
+    let single = output(Partitioning::Rebalance, 4);
+    let other = Partitioner::new(&single, all.schema_ref(), 128, 0).unwrap();
+    assert_eq!(other.hot_key_group(), None);
+}

@@ -38,12 +38,12 @@ async fn reads_everything_to_the_end_of_input() {
     assert!(snapshots.iter().all(|s| s.finished));
     let keys = snapshots.iter().flat_map(|s| keys_of(&s.committables)).collect();
     assert!(sorted(keys).into_iter().eq(0..30_000));
-    let read: u64 = metrics.iter().map(|m| m.snapshot().records_in).sum();
+    let read: u64 = metrics.iter().map(|m| m.snapshot(0).records_in).sum();
     // Four splits, read by the sources and again by the tasks behind them.
     assert_eq!(read, 2 * 4 * harness::SPLIT_ROWS as u64);
-    let written: u64 = metrics[2..].iter().map(|m| m.snapshot().records_out).sum();
+    let written: u64 = metrics[2..].iter().map(|m| m.snapshot(0).records_out).sum();
     assert_eq!(written, 30_000);
-    assert!(metrics.iter().all(|m| m.snapshot().watermark == Some(i64::MAX)));
+    assert!(metrics.iter().all(|m| m.snapshot(0).watermark == Some(i64::MAX)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

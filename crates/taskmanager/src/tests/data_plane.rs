@@ -49,7 +49,7 @@ impl Node {
         );
         tokio::spawn(serve);
         let io = tokio::runtime::Handle::current();
-        let exchange = DataExchange::new(addr.clone(), io, gates, stopping.clone());
+        let exchange = DataExchange::new(addr.clone(), io, gates, None, stopping.clone());
         Self { addr, exchange, stopping }
     }
 }

@@ -163,4 +163,11 @@ impl JobManagerService for FakeService {
     ) -> Result<Response<v1::RequestSplitsResponse>, Status> {
         Ok(Response::new(v1::RequestSplitsResponse { no_more: true, ..Default::default() }))
     }
+
+    async fn align_watermarks(
+        &self,
+        _request: Request<v1::AlignWatermarksRequest>,
+    ) -> Result<Response<v1::AlignWatermarksResponse>, Status> {
+        Ok(Response::new(v1::AlignWatermarksResponse { least: None, alone: true }))
+    }
 }

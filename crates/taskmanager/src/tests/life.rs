@@ -23,17 +23,17 @@ use super::fake_connectors::{FakeConnectors, NoExpressions, schema};
 use super::fake_job_manager::{FakeJobManager, Said};
 use crate::{RunningTaskManager, TaskManagerOptions, TaskManagerParts, start};
 
-const EPOCH: u64 = 3;
+pub(super) const EPOCH: u64 = 3;
 
-struct Cluster {
+pub(super) struct Cluster {
     job_manager: FakeJobManager,
-    task_manager: RunningTaskManager,
-    client: TaskManagerServiceClient<Channel>,
+    pub(super) task_manager: RunningTaskManager,
+    pub(super) client: TaskManagerServiceClient<Channel>,
     dropped: mpsc::UnboundedReceiver<()>,
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let mut job_manager = FakeJobManager::start(EPOCH).await;
         job_manager.script.refuse_registrations.store(2, Ordering::SeqCst);
         let (sender, dropped) = mpsc::unbounded_channel();
@@ -42,7 +42,11 @@ impl Cluster {
             expressions: Arc::new(NoExpressions),
             backends: Arc::new(|_| Ok(Arc::new(HeapBackend) as _)),
         };
-        let options = TaskManagerOptions::new(job_manager.addr.clone(), 2);
+        let options = TaskManagerOptions {
+            metrics_addr: Some(([127, 0, 0, 1], 0).into()),
+            state_dir: Some(std::env::temp_dir()),
+            ..TaskManagerOptions::new(job_manager.addr.clone(), 2)
+        };
         let task_manager = start(options, parts).await.unwrap();
         let registration = job_manager.registration().await;
         assert_eq!(registration.task_manager, task_manager.id.0);
@@ -54,7 +58,11 @@ impl Cluster {
         Self { job_manager, task_manager, client, dropped }
     }
 
-    async fn submit(&mut self, epoch: u64, deployment: &TaskDeployment) -> Result<(), Code> {
+    pub(super) async fn submit(
+        &mut self,
+        epoch: u64,
+        deployment: &TaskDeployment,
+    ) -> Result<(), Code> {
         let deployment = serde_json::to_vec(deployment).unwrap().into();
         let request = v1::SubmitTaskRequest { leader_epoch: epoch, deployment };
         self.client.submit_task(request).await.map(|_| ()).map_err(|s| s.code())
@@ -66,7 +74,7 @@ impl Cluster {
         self.client.cancel_task(request).await.unwrap();
     }
 
-    async fn expect(&mut self, attempt: ExecutionAttemptId, states: &[&str]) {
+    pub(super) async fn expect(&mut self, attempt: ExecutionAttemptId, states: &[&str]) {
         for state in states {
             let (of, reported, failure, _) = self.job_manager.state().await;
             assert_eq!((of, reported.as_str()), (attempt, *state), "{failure:?}");
@@ -74,7 +82,7 @@ impl Cluster {
     }
 }
 
-fn attempt(subtask: u32, attempt: u32) -> ExecutionAttemptId {
+pub(super) fn attempt(subtask: u32, attempt: u32) -> ExecutionAttemptId {
     ExecutionAttemptId {
         job: JobId(1),
         vertex: VertexId(2),
@@ -83,7 +91,7 @@ fn attempt(subtask: u32, attempt: u32) -> ExecutionAttemptId {
     }
 }
 
-fn deployment(attempt: ExecutionAttemptId, connector: &str) -> TaskDeployment {
+pub(super) fn deployment(attempt: ExecutionAttemptId, connector: &str) -> TaskDeployment {
     let node = |uid: &str, spec, inputs| OperatorNode {
         uid: uid.to_owned(),
         name: uid.to_owned(),
@@ -112,7 +120,11 @@ fn deployment(attempt: ExecutionAttemptId, connector: &str) -> TaskDeployment {
             name: "in -> out".to_owned(),
             parallelism: 2,
             operators: vec![
-                node("in", OperatorSpec::Source { source, dead_letter: false }, vec![]),
+                node(
+                    "in",
+                    OperatorSpec::Source { source, dead_letter: false, alignment: None },
+                    vec![],
+                ),
                 node("out", OperatorSpec::Sink { sink }, vec![schema()]),
             ],
             side_outputs: Vec::new(),

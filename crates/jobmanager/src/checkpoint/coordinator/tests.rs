@@ -22,6 +22,7 @@ fn config() -> CheckpointConfig {
         min_pause_ms: 10,
         tolerable_failures: 1,
         retain: 2,
+        ..CheckpointConfig::default()
     }
 }
 fn with(committables: &[&'static str]) -> SubtaskSnapshot {

@@ -7,7 +7,7 @@ use model::{Result, aggregate};
 use state::{Column, Counts};
 
 use super::values::{self, ByteColumn, Values, ordered_u64};
-use super::{Accumulator, Accumulators, Kind, LAYOUT, counts_codec, for_rows, i64s};
+use super::{Accumulator, Accumulators, Kind, LAYOUT, counts_codec, for_rows, i64s, spread};
 
 /// The partial aggregates of one batch, read once.
 pub(crate) struct Partials {
@@ -164,14 +164,39 @@ impl Accumulator {
             }
             Kind::Ordered { last, .. } => merge_ordered(into, from, pairs, last),
             Kind::Distinct(_) => merge_counts(into, from[0], pairs, sign),
-            // Only without windows and in one stage.
-            Kind::Multiset { .. } => unreachable!("accumulators with retraction are never merged"),
+            Kind::Spread { .. } => merge_spread(into, from, pairs),
+            // Only without windows and in one stage; see `check_mergeable`.
+            Kind::Multiset { .. } | Kind::Shared | Kind::Listed { .. } | Kind::Collected { .. } => {
+                unreachable!("accumulators with retraction, and lists, are never merged")
+            }
         }
     }
 }
 
 fn add_i64(into: &mut [i64], from: &[i64], pairs: Pairs<'_>, sign: i64) {
     pairs.each(|row, slot| into[slot] = into[slot].wrapping_add(from[row].wrapping_mul(sign)));
+}
+
+fn merge_spread(into: &mut [Column], from: [Source<'_>; 3], pairs: Pairs<'_>) {
+    let [first, second, counts, ..] = into else { return };
+    let (counts, from_counts) = (i64s(counts), from[2].i64s());
+    match (first, second, from[0], from[1]) {
+        (Column::F64(means), Column::F64(squares), Source::F64(a), Source::F64(b)) => {
+            pairs.each(|row, slot| {
+                let own = (means[slot], squares[slot], counts[slot]);
+                let merged = spread::merged(own, (a[row], b[row], from_counts[row]));
+                (means[slot], squares[slot], counts[slot]) = merged;
+            });
+        }
+        (Column::I128(sums), Column::I128(squares), Source::I128(a), Source::I128(b)) => {
+            pairs.each(|row, slot| {
+                sums[slot] = sums[slot].wrapping_add(a[row]);
+                squares[slot] = squares[slot].wrapping_add(b[row]);
+                counts[slot] += from_counts[row];
+            });
+        }
+        _ => unreachable!("{LAYOUT}"),
+    }
 }
 
 fn merge_sum(into: &mut Column, from: Source<'_>, pairs: Pairs<'_>, sign: i64) {

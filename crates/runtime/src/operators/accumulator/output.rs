@@ -25,7 +25,13 @@ impl Accumulators {
             .iter()
             .map(|accumulator| match (accumulator.kind, self.rows) {
                 (Kind::RowCount, Some(rows)) => Ok(gather_i64(&mut columns[rows], slots)),
-                _ => accumulator.output(&mut columns[accumulator.first..], slots),
+                (_, rows) => {
+                    if let Some(rows) = rows.filter(|_| accumulator.single) {
+                        check_single(i64s(&mut columns[rows]), slots)?;
+                    }
+                    let first = accumulator.first + usize::from(accumulator.distinct);
+                    accumulator.output(&mut columns[first..], slots)
+                }
             })
             .collect()
     }
@@ -68,6 +74,11 @@ impl Accumulator {
             Kind::RowCount => Ok(Arc::new(NullArray::new(slots.len()))),
             Kind::Count => Ok(gather_i64(&mut columns[0], slots)),
             Kind::Distinct(_) => Ok(gather_i64(&mut columns[1], slots)),
+            Kind::Shared => Ok(gather_i64(&mut columns[0], slots)),
+            Kind::Spread { .. } => self.spread(columns, slots),
+            Kind::Listed { array: false, .. } => self.joined(columns, slots),
+            Kind::Listed { array: true, .. } => self.listed(columns, slots),
+            Kind::Collected { .. } => self.collected(columns, slots),
             Kind::Sum(class) => {
                 let nulls = nulls_where_empty(i64s(&mut columns[1]), slots);
                 let nulls = match (class, &columns[0]) {
@@ -99,6 +110,11 @@ impl Accumulator {
         let at = |slot: &u32| *slot as usize;
         // The quotient under a NULL is not looked at.
         Ok(match sums {
+            Column::I64(sums) if self.output.is_integer() => {
+                // Truncated, as in Flink.
+                let mean = |s: usize| sums[s].checked_div(counts[s]).unwrap_or(0);
+                write_i64(slots.iter().map(at).map(mean).collect(), nulls, &self.output)?
+            }
             Column::I64(sums) => {
                 let mean = |s: usize| sums[s] as f64 / counts[s] as f64;
                 write_f64(slots.iter().map(at).map(mean).collect(), nulls, &self.output)
@@ -141,7 +157,18 @@ fn mean_decimal(sum: i128, count: i64, power: i128) -> Option<i128> {
     (mean.unsigned_abs() < DECIMAL_LIMIT).then_some(mean)
 }
 
-fn nulls_where_empty(counts: &[i64], slots: &[u32]) -> Option<NullBuffer> {
+/// A scalar subquery has at most one row.
+fn check_single(rows: &[i64], slots: &[u32]) -> Result<()> {
+    match slots.iter().find(|slot| rows[**slot as usize] > 1) {
+        None => Ok(()),
+        Some(slot) => Err(Error::user(format!(
+            "a subquery that must give one value gave {} rows; aggregate them, or add LIMIT 1",
+            rows[*slot as usize]
+        ))),
+    }
+}
+
+pub(super) fn nulls_where_empty(counts: &[i64], slots: &[u32]) -> Option<NullBuffer> {
     if slots.iter().all(|slot| counts[*slot as usize] > 0) {
         return None;
     }
@@ -193,7 +220,7 @@ fn gather(
 }
 
 /// Values in the ordered encoding as an array.
-fn decode_best(
+pub(super) fn decode_best(
     best: &[Option<&[u8]>],
     class: Class,
     unsigned: bool,

@@ -31,23 +31,41 @@ impl Accumulators {
         }
         for (accumulator, argument) in self.accumulators.iter().zip(&arguments.columns) {
             let columns = &mut columns[accumulator.first..];
-            let nulls = argument.nulls.as_ref();
-            match accumulator.kind {
-                Kind::RowCount => {}
-                Kind::Count => {
-                    let counts = i64s(&mut columns[0]);
-                    for_rows(nulls, rows, slots, |_, slot| counts[slot] -= 1);
-                }
-                Kind::Sum(_) | Kind::Avg(_) => subtract(columns, argument, rows, slots),
-                Kind::Distinct(class) => {
-                    update::count_values(columns, argument, (rows, slots), class, -1);
-                }
-                Kind::Multiset { .. } => {
-                    accumulator.take_from_multiset(columns, argument, arguments.times, rows, slots);
-                }
-                Kind::Extreme { .. } | Kind::Ordered { .. } => {
-                    unreachable!("changelog input builds accumulators with retraction")
-                }
+            if accumulator.distinct {
+                accumulator.change_distinct(columns, argument, arguments.times, (rows, slots), -1);
+            } else {
+                accumulator.retract(columns, argument, arguments.times, rows, slots);
+            }
+        }
+    }
+}
+
+impl Accumulator {
+    pub(super) fn retract(
+        &self,
+        columns: &mut [Column],
+        argument: &Argument,
+        times: Option<&[i64]>,
+        rows: Option<&[u32]>,
+        slots: &[u32],
+    ) {
+        let nulls = argument.nulls.as_ref();
+        match self.kind {
+            Kind::RowCount => {}
+            Kind::Count => {
+                let counts = i64s(&mut columns[0]);
+                for_rows(nulls, rows, slots, |_, slot| counts[slot] -= 1);
+            }
+            Kind::Sum(_) | Kind::Avg(_) => subtract(columns, argument, rows, slots),
+            Kind::Distinct(class) => {
+                update::count_values(columns, argument, (rows, slots), class, -1);
+            }
+            Kind::Multiset { .. } => self.take_from_multiset(columns, argument, times, rows, slots),
+            Kind::Spread { .. } => self.change_spread(columns, argument, (rows, slots), -1),
+            Kind::Listed { .. } => self.take_from_list(columns, argument, rows, slots),
+            Kind::Collected { .. } => self.change_collected(columns, argument, (rows, slots), -1),
+            Kind::Extreme { .. } | Kind::Ordered { .. } | Kind::Shared => {
+                unreachable!("changelog input builds accumulators with retraction")
             }
         }
     }

@@ -17,6 +17,7 @@ fn calls(functions: &[AggregateFunction]) -> Vec<AggregateCall> {
         function: *function,
         column: Some("v".into()),
         name: format!("a{index}"),
+        ..AggregateCall::default()
     };
     functions.iter().enumerate().map(call).collect()
 }
@@ -28,7 +29,7 @@ fn batch(array: ArrayRef) -> RecordBatch {
 /// All of `array` in group 0; group 1 stays empty.
 fn single(functions: &[AggregateFunction], array: &ArrayRef, retract: bool) -> Vec<ArrayRef> {
     let batch = batch(Arc::clone(array));
-    let options = AccumulatorOptions { rows: true, retract };
+    let options = AccumulatorOptions { rows: true, retract, share: false };
     let accumulators = Accumulators::new(&calls(functions), &batch.schema(), options).unwrap();
     let mut columns = accumulators.columns(2);
     let arguments = accumulators.arguments(&batch, None).unwrap();
@@ -40,7 +41,7 @@ fn single(functions: &[AggregateFunction], array: &ArrayRef, retract: bool) -> V
 fn in_two_stages(functions: &[AggregateFunction], array: &ArrayRef) -> Vec<ArrayRef> {
     let batch = batch(Arc::clone(array));
     let calls = calls(functions);
-    let options = AccumulatorOptions { rows: true, retract: false };
+    let options = AccumulatorOptions { rows: true, ..AccumulatorOptions::default() };
     let local = Accumulators::new(&calls, &batch.schema(), options).unwrap();
     let slots: Vec<u32> = (0..array.len() as u32).collect();
     let mut columns = local.columns(array.len());

@@ -1,6 +1,6 @@
 //! Adds rows to accumulators: one tight loop per accumulator and batch.
 
-use state::Column;
+use state::{Column, Counts};
 
 use super::values::{Class, Values, ordered_u64};
 use super::{Accumulator, Accumulators, Argument, Arguments, Kind, LAYOUT, for_rows, i64s};
@@ -20,13 +20,18 @@ impl Accumulators {
         }
         for (accumulator, argument) in self.accumulators.iter().zip(&arguments.columns) {
             let columns = &mut columns[accumulator.first..];
-            accumulator.update(columns, argument, arguments.times, rows, slots);
+            if accumulator.distinct {
+                accumulator.change_distinct(columns, argument, arguments.times, (rows, slots), 1);
+            } else {
+                accumulator.update(columns, argument, arguments.times, rows, slots);
+            }
         }
+        self.update_shared(columns, arguments, rows, slots);
     }
 }
 
 impl Accumulator {
-    fn update(
+    pub(super) fn update(
         &self,
         columns: &mut [Column],
         argument: &Argument,
@@ -48,6 +53,11 @@ impl Accumulator {
             Kind::Ordered { last, .. } => ordered(columns, argument, times, (rows, slots), last),
             Kind::Distinct(class) => count_values(columns, argument, (rows, slots), class, 1),
             Kind::Multiset { .. } => self.add_to_multiset(columns, argument, times, rows, slots),
+            // By `update_shared`, for all calls that share a set.
+            Kind::Shared => {}
+            Kind::Spread { .. } => self.change_spread(columns, argument, (rows, slots), 1),
+            Kind::Listed { .. } => self.add_to_list(columns, argument, rows, slots),
+            Kind::Collected { .. } => self.change_collected(columns, argument, (rows, slots), 1),
         }
     }
 }
@@ -191,27 +201,40 @@ pub(super) fn count_values(
     class: Class,
     delta: i64,
 ) {
-    let nulls = argument.nulls.as_ref();
     let [Column::Counts(sets), distinct, ..] = columns else { unreachable!("{LAYOUT}") };
     let distinct = i64s(distinct);
-    let mut note = |slot: usize, (old, new): (i64, i64)| {
+    let note = |_: usize, slot: usize, (old, new): (i64, i64)| {
         distinct[slot] += i64::from(new > 0) - i64::from(old > 0);
     };
+    debug_assert!(!matches!(argument.values, Values::None), "{LAYOUT}: {class:?}");
+    add_to_sets(sets, argument, (rows, slots), delta, note);
+}
+
+/// Adds `delta` to the count of every row's value in the set of its slot; `note` gets row,
+/// slot, and the count before and after.
+pub(super) fn add_to_sets(
+    sets: &mut [Counts],
+    argument: &Argument,
+    (rows, slots): (Option<&[u32]>, &[u32]),
+    delta: i64,
+    mut note: impl FnMut(usize, usize, (i64, i64)),
+) {
+    let nulls = argument.nulls.as_ref();
     match &argument.values {
         Values::I64(values) => for_rows(nulls, rows, slots, |row, slot| {
-            note(slot, sets[slot].add_u64(values[row] as u64, delta));
+            note(row, slot, sets[slot].add_u64(values[row] as u64, delta));
         }),
         Values::F64(values) => for_rows(nulls, rows, slots, |row, slot| {
             // One zero and one NaN, whatever their bits.
             let value = if values[row].is_nan() { f64::NAN } else { values[row] + 0.0 };
-            note(slot, sets[slot].add_u64(value.to_bits(), delta));
+            note(row, slot, sets[slot].add_u64(value.to_bits(), delta));
         }),
         Values::I128(values) => for_rows(nulls, rows, slots, |row, slot| {
-            note(slot, sets[slot].add(&values[row].to_be_bytes(), delta));
+            note(row, slot, sets[slot].add(&values[row].to_be_bytes(), delta));
         }),
         Values::Bytes(values) => for_rows(nulls, rows, slots, |row, slot| {
-            note(slot, sets[slot].add(values.value(row), delta));
+            note(row, slot, sets[slot].add(values.value(row), delta));
         }),
-        Values::None => unreachable!("{LAYOUT}: {class:?}"),
+        Values::None => unreachable!("{LAYOUT}"),
     }
 }

@@ -10,7 +10,8 @@ use crate::operators::script::{Harness, check, check_keyed, print_rows, rows, sc
 const INPUT: &str = "k STRING, v BIGINT, t TIMESTAMP";
 
 fn deduplicate(keep: Keep, time: Option<&str>, input: &str) -> Result<Box<dyn Operator>> {
-    let spec = Deduplicate { keys: vec!["k".into()], keep, time_column: time.map(str::to_owned) };
+    let time_column = time.map(str::to_owned);
+    let spec = Deduplicate { keys: vec!["k".into()], keep, time_column, ..Deduplicate::default() };
     Ok(Box::new(DeduplicateOperator::new(&spec, &schema(input))?))
 }
 

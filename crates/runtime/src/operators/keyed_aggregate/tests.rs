@@ -1,20 +1,23 @@
 use std::collections::BTreeMap;
 
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Float64Type};
 use model::operator_spec::{AggregateCall, AggregateFunction};
 
 use super::*;
 use crate::operators::aggregate_oracle::{self as oracle, Random, Row};
-use crate::operators::script::{Harness, check, rows, schema};
+use crate::operators::script::{Harness, check, check_keyed, rows, schema};
 
 fn call(function: AggregateFunction, column: Option<&str>, name: &str) -> AggregateCall {
-    AggregateCall { function, column: column.map(Into::into), name: name.into() }
+    let column = column.map(Into::into);
+    AggregateCall { function, column, name: name.into(), ..AggregateCall::default() }
 }
 
 fn spec(keys: &[&str], aggregates: Vec<AggregateCall>) -> KeyedAggregate {
     KeyedAggregate {
         keys: keys.iter().map(ToString::to_string).collect(),
         aggregates,
-        time_column: None,
+        ..KeyedAggregate::default()
     }
 }
 
@@ -240,4 +243,238 @@ fn first_and_last_survive_retractions() {
             }
         }
     }
+}
+
+fn distinct(function: AggregateFunction, column: &str, filter: Option<&str>) -> AggregateCall {
+    let filter = filter.map(str::to_owned);
+    AggregateCall { distinct: true, filter, ..call(function, Some(column), "") }
+}
+
+/// Calls named `a0`, `a1`, ...
+fn named(calls: Vec<AggregateCall>) -> Vec<AggregateCall> {
+    let name =
+        |(at, call): (usize, AggregateCall)| AggregateCall { name: format!("a{at}"), ..call };
+    calls.into_iter().enumerate().map(name).collect()
+}
+
+#[test]
+fn filters_and_distinct_choose_what_counts() {
+    use AggregateFunction as F;
+    let calls = named(vec![
+        AggregateCall { filter: Some("f".into()), ..call(F::Count, None, "") },
+        AggregateCall { filter: Some("f".into()), ..call(F::Sum, Some("v"), "") },
+        distinct(F::Count, "v", None),
+        distinct(F::Count, "v", Some("f")),
+        distinct(F::Sum, "v", None),
+        distinct(F::Max, "v", None),
+        AggregateCall { more_columns: vec!["f".into()], ..distinct(F::Count, "v", None) },
+    ]);
+    let spec = spec(&["k"], calls);
+    let inserts = schema("k STRING, v BIGINT, f BOOLEAN");
+    let script = "
+        > a 1 true
+        > a 1 false
+        > a 2 null
+        > a null true
+        < +I a 2 1 2 1 3 2 2
+        > restore
+        > a 2 true
+        < -U a 2 1 2 1 3 2 2
+        < +U a 3 3 2 2 3 2 3";
+    check(|| keyed_aggregate(&spec, &inserts), std::slice::from_ref(&inserts), script);
+    let changes = schema("k STRING, v BIGINT, f BOOLEAN, $row_kind");
+    let script = "
+        > +I a 1 true
+        > +I a 1 false
+        > +I a 2 null
+        > +I a null true
+        < +I a 2 1 2 1 3 2 2
+        > restore
+        > -D a 1 true
+        < -U a 2 1 2 1 3 2 2
+        < +U a 1 null 2 0 3 2 1
+        > -D a 2 null
+        > -D a 1 false
+        < -U a 1 null 2 0 3 2 1
+        < +U a 1 null 0 0 null null 0";
+    check(|| keyed_aggregate(&spec, &changes), std::slice::from_ref(&changes), script);
+}
+
+#[test]
+fn integers_stay_integers_when_asked_for() {
+    use AggregateFunction as F;
+    let keep = |function| AggregateCall { keep_type: true, ..call(function, Some("v"), "") };
+    let calls = named(vec![keep(F::Sum), keep(F::Avg), keep(F::StddevSamp), keep(F::VarPop)]);
+    let spec = spec(&[], calls);
+    let input = schema("v INT, $row_kind");
+    let output = keyed_aggregate_schema(&spec, &input).unwrap();
+    assert!(output.fields()[..4].iter().all(|f| *f.data_type() == DataType::Int32));
+    let make = || keyed_aggregate(&spec, &input);
+    let mut harness = Harness::new(&make, vec![vec![]]);
+    harness.process(0, &rows(&input, &["+I 2147483647"])).unwrap();
+    assert_eq!(harness.take_lines(), ["+I 2147483647 2147483647 null 0"]);
+    harness.process(0, &rows(&input, &["+I 2", "-D 2147483647", "+I 5"])).unwrap();
+    let lines = harness.take_lines();
+    assert_eq!(lines, ["-U 2147483647 2147483647 null 0", "+U 7 3 2 2"]);
+}
+
+#[test]
+fn spread_of_doubles_runs_backwards() {
+    use AggregateFunction as F;
+    let functions = [F::VarPop, F::VarSamp, F::StddevPop, F::StddevSamp];
+    let calls = named(functions.map(|f| call(f, Some("x"), "")).to_vec());
+    let spec = spec(&[], calls);
+    let input = schema("x DOUBLE, $row_kind");
+    let make = || keyed_aggregate(&spec, &input);
+    let mut harness = Harness::new(&make, vec![vec![]]);
+    harness.process(0, &rows(&input, &["+I 1", "+I 3", "+I 100", "-D 100"])).unwrap();
+    let batch = harness.take_batches().remove(0);
+    for (column, expected) in [1.0, 2.0, 1.0, f64::sqrt(2.0)].into_iter().enumerate() {
+        let value = batch.column(column).as_primitive::<Float64Type>().value(0);
+        assert!((value - expected).abs() < 1e-9, "{value} {expected}");
+    }
+    harness.process(0, &rows(&input, &["-D 3"])).unwrap();
+    let line = harness.take_lines().pop().unwrap();
+    assert!(line.ends_with(" null") && line.contains(" null "), "{line}");
+}
+
+#[test]
+fn lists_and_multisets_keep_every_value() {
+    use AggregateFunction as F;
+    let list = AggregateCall { separator: Some("-".into()), ..call(F::ListAgg, Some("s"), "") };
+    let calls =
+        named(vec![list, distinct(F::ListAgg, "s", None), call(F::ArrayAgg, Some("v"), "")]);
+    let spec = spec(&["k"], calls);
+    let input = schema("k STRING, s STRING, v BIGINT, $row_kind");
+    let script = "
+        > +I a y 1
+        > +I a x null
+        > +I a y 2
+        < +I a y-x-y y,x \"[1, , 2]\"
+        > restore 2
+        > -D a y 1
+        < -U a y-x-y y,x \"[1, , 2]\"
+        < +U a x-y y,x \"[, 2]\"
+        > -D a x null
+        > -D a y 2
+        < -D a x-y y,x \"[, 2]\"";
+    let make = || keyed_aggregate(&spec, &input);
+    check_keyed(make, std::slice::from_ref(&input), &[&["k"]], script);
+    let collect = self::spec(&[], named(vec![call(F::Collect, Some("s"), "")]));
+    let script = "
+        > +I a y 1
+        > +I a x null
+        > +I a y 2
+        < +I \"{x: 1, y: 2}\"
+        > -D a y 1
+        < -U \"{x: 1, y: 2}\"
+        < +U \"{x: 1, y: 1}\"";
+    check(|| keyed_aggregate(&collect, &input), std::slice::from_ref(&input), script);
+}
+
+#[test]
+fn a_subquery_gives_one_row() {
+    let spec = spec(&[], named(vec![call(AggregateFunction::SingleValue, Some("v"), "")]));
+    let input = schema("v BIGINT, $row_kind");
+    let make = || keyed_aggregate(&spec, &input);
+    let mut harness = Harness::new(&make, vec![vec![]]);
+    harness.process(0, &rows(&input, &["+I 1"])).unwrap();
+    harness.process(0, &rows(&input, &["-U 1", "+U 2"])).unwrap();
+    assert_eq!(harness.take_lines(), ["+I 1", "-U 1", "+U 2"]);
+    let error = harness.process(0, &rows(&input, &["+I 3"])).unwrap_err();
+    assert!(error.message().contains("one value gave 2 rows"), "{error}");
+}
+
+#[test]
+fn upsert_consumers_get_no_update_before_and_keys_expire() {
+    let spec = KeyedAggregate {
+        skip_update_before: true,
+        ttl_ms: Some(8_000),
+        ..spec(&["k"], vec![call(AggregateFunction::Count, None, "n")])
+    };
+    let input = schema("k STRING");
+    let script = "
+        > a
+        < +I a 1
+        > a
+        < +U a 2
+        > wakeup 5s
+        > b
+        < +I b 1
+        > wakeup 10s
+        > a
+        < +I a 1
+        > b
+        < +U b 2
+        > wakeup 100s
+        > restore
+        > b
+        < +I b 1";
+    check(|| keyed_aggregate(&spec, &input), std::slice::from_ref(&input), script);
+}
+
+/// Two stages, the first in two instances, give what one stage gives.
+#[test]
+fn two_stages_agree_with_one() {
+    use AggregateFunction as F;
+    let calls = named(vec![
+        call(F::Count, None, ""),
+        call(F::Sum, Some("v"), ""),
+        call(F::Avg, Some("x"), ""),
+        call(F::Max, Some("s"), ""),
+        distinct(F::Count, "v", None),
+        distinct(F::Count, "s", None),
+    ]);
+    let input = oracle::input();
+    let single = spec(&["k", "g"], calls);
+    let local = KeyedAggregate { stage: AggregateStage::Local, ..single.clone() };
+    let global = KeyedAggregate { stage: AggregateStage::Global, ..single.clone() };
+    let partial = keyed_aggregate_schema(&local, &input).unwrap();
+    let output = keyed_aggregate_schema(&global, &partial).unwrap();
+    assert_eq!(output, keyed_aggregate_schema(&single, &input).unwrap());
+    let make_single = || keyed_aggregate(&single, &input);
+    let make_local = || keyed_aggregate(&local, &input);
+    let make_global = || keyed_aggregate(&global, &partial);
+    let mut one = Harness::new(&make_single, vec![vec![]]);
+    let mut locals = [0, 1].map(|_| Harness::new(&make_local, vec![vec![]]));
+    let mut second = Harness::new(&make_global, vec![vec![0, 1]]);
+    let mut random = Random(5);
+    for round in 0..30 {
+        for local in &mut locals {
+            let lines: Vec<Row> =
+                (0..random.below(30) + 1).map(|_| Row::random(&mut random, 0)).collect();
+            one.process(0, &oracle::batch(&lines)).unwrap();
+            local.process(0, &oracle::batch(&lines)).unwrap();
+            if round % 3 == 0 {
+                local.flush().unwrap();
+            }
+            for batch in local.take_batches() {
+                second.process(0, &batch).unwrap();
+            }
+        }
+        if round % 7 == 0 {
+            second.restore(1 + round % 2).unwrap();
+        }
+    }
+    for local in &mut locals {
+        local.flush().unwrap();
+        for batch in local.take_batches() {
+            second.process(0, &batch).unwrap();
+        }
+    }
+    let fold = |lines: Vec<String>| {
+        let mut table = BTreeMap::new();
+        for line in lines {
+            let (kind, row) = line.split_at(3);
+            if kind.starts_with('+') {
+                assert!(table.insert(row.to_owned(), ()).is_none(), "{line}");
+            } else {
+                assert!(table.remove(row).is_some(), "{line}");
+            }
+        }
+        table
+    };
+    let folded = fold(one.take_lines());
+    assert!(folded.len() > 6);
+    assert_eq!(fold(second.take_lines()), folded);
 }

@@ -11,10 +11,12 @@ fn spec(lateness: i64) -> WindowAggregate {
         function,
         column: column.map(Into::into),
         name: name.into(),
+        ..AggregateCall::default()
     };
     WindowAggregate {
         keys: vec!["k".into()],
         time_column: "t".into(),
+        processing_time: false,
         window: Window::Session { gap_ms: 10_000 },
         aggregates: vec![
             call(AggregateFunction::Count, None, "n"),

@@ -17,6 +17,7 @@ fn spec(n: u32, rank: Option<&str>, per_window: bool, descending: bool) -> TopN 
         order_by: vec![OrderBy { column: "v".into(), descending }],
         rank_column: rank.map(str::to_owned),
         per_window,
+        ..TopN::default()
     }
 }
 
@@ -240,4 +241,62 @@ proptest! {
             prop_assert_eq!(&table, &expected(live, n as usize, descending, rank));
         }
     }
+}
+
+#[test]
+fn an_offset_leaves_the_first_ranks_out() {
+    let spec = TopN { offset: 1, ..spec(2, None, false, false) };
+    check_keyed(
+        || top(&spec, "k STRING, v BIGINT, $row_kind"),
+        &[schema("k STRING, v BIGINT, $row_kind")],
+        &[&["k"]],
+        "
+        > +I a 5
+        > +I a 3
+        < +I a 5
+        > +I a 1
+        < -D a 5
+        < +I a 3
+        > restore
+        > -D a 1
+        < -D a 3
+        < +I a 5",
+    );
+}
+
+#[test]
+fn a_limit_by_arrival_is_insert_only_on_inserts() {
+    let spec = TopN { keys: vec![], n: 2, order_by: vec![], ..TopN::default() };
+    check_keyed(
+        || top(&spec, "k STRING, v BIGINT"),
+        &[schema("k STRING, v BIGINT")],
+        &[&[]],
+        "
+        > a 5
+        < a 5
+        > restore
+        > b 1
+        > c 0
+        < b 1
+        > d 0",
+    );
+}
+
+#[test]
+fn the_best_by_two_columns_takes_its_predecessor_back() {
+    let order = |column: &str, descending| OrderBy { column: column.into(), descending };
+    let spec =
+        TopN { order_by: vec![order("v", true), order("w", false)], ..spec(1, None, false, false) };
+    check_keyed(
+        || top(&spec, "k STRING, v BIGINT, w BIGINT"),
+        &[schema("k STRING, v BIGINT, w BIGINT")],
+        &[&["k"]],
+        "
+        > a 5 2
+        < +I a 5 2
+        > a 5 1
+        < -D a 5 2
+        < +I a 5 1
+        > a 4 0",
+    );
 }

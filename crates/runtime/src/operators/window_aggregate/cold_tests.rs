@@ -113,6 +113,7 @@ fn fuzz(seed: u64, window: Window, lateness: i64, exact: bool) {
     let spec = WindowAggregate {
         keys: keys.iter().map(ToString::to_string).collect(),
         time_column: "t".into(),
+        processing_time: false,
         window,
         aggregates: calls(exact),
         allowed_lateness_ms: lateness,

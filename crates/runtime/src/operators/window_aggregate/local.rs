@@ -42,7 +42,7 @@ impl LocalAggregate {
         keys: KeyColumns,
         output: SchemaRef,
     ) -> Result<Self> {
-        let options = AccumulatorOptions { rows: true, retract: false };
+        let options = AccumulatorOptions { rows: true, ..AccumulatorOptions::default() };
         let accumulators = Accumulators::new(&spec.aggregates, input, options)?;
         Ok(Self {
             panes,
@@ -114,9 +114,7 @@ impl Operator for LocalAggregate {
         out: &mut Output,
     ) -> Result<()> {
         let mut starts = self.groups.table().namespaces();
-        starts.retain(|pane| {
-            is_closed(self.panes.first_window(*pane) + self.panes.size, 0, watermark)
-        });
+        starts.retain(|pane| is_closed(self.panes.first_end(*pane), 0, watermark));
         self.emit(&starts, out)
     }
 

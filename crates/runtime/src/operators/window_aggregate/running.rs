@@ -30,6 +30,11 @@ impl RunningWindow {
         (self.start..self.end).contains(&pane)
     }
 
+    /// Must follow each use; slots change.
+    pub(super) fn end_batch(&mut self) -> Result<()> {
+        self.groups.end_batch()
+    }
+
     pub(super) fn groups(&mut self) -> Result<&mut Pane> {
         self.groups.table().pane(0)
     }

@@ -8,6 +8,7 @@ fn spec(window: Window, keys: &[&str], aggregates: Vec<AggregateCall>) -> Window
     WindowAggregate {
         keys: keys.iter().map(ToString::to_string).collect(),
         time_column: "t".into(),
+        processing_time: false,
         window,
         aggregates,
         allowed_lateness_ms: 0,
@@ -17,7 +18,8 @@ fn spec(window: Window, keys: &[&str], aggregates: Vec<AggregateCall>) -> Window
 }
 
 fn call(function: AggregateFunction, column: Option<&str>, name: &str) -> AggregateCall {
-    AggregateCall { function, column: column.map(Into::into), name: name.into() }
+    let column = column.map(Into::into);
+    AggregateCall { function, column, name: name.into(), ..AggregateCall::default() }
 }
 
 fn count() -> Vec<AggregateCall> {
@@ -339,4 +341,96 @@ fn many_keys_leave_in_batches() {
         .flat_map(|b| b.column(3).to_data().buffer::<i64>(0)[..b.num_rows()].to_vec())
         .sum();
     assert_eq!(total, 48_000);
+}
+
+#[test]
+fn cumulating_windows_grow_by_their_step() {
+    let window = Window::Cumulating { step_ms: 5_000, size_ms: 15_000, offset_ms: 0 };
+    let calls = vec![
+        call(AggregateFunction::Count, None, "n"),
+        call(AggregateFunction::Max, Some("v"), "m"),
+    ];
+    let spec = spec(window, &["k"], calls);
+    let input = schema("k STRING, t TIMESTAMP, v BIGINT");
+    check(
+        || window_aggregate(&spec, &schema("k STRING, t TIMESTAMP, v BIGINT")),
+        &[input],
+        "
+        > a @1s 5
+        > a @11s 3
+        > b @7s 1
+        > a @16s 9
+        > watermark 5s
+        < a @0s @5s 1 5
+        < watermark 5s
+        > a @6s 7
+        > restore
+        > watermark 20s
+        < a @0s @10s 2 7
+        < b @0s @10s 1 1
+        < a @0s @15s 3 7
+        < b @0s @15s 1 1
+        < a @15s @20s 1 9
+        < watermark 20s
+        > b @17s 2
+        > end
+        < a @15s @25s 1 9
+        < b @15s @25s 1 2
+        < a @15s @30s 1 9
+        < b @15s @30s 1 2
+        < watermark max",
+    );
+}
+
+#[test]
+fn windows_of_processing_time_fire_by_the_clock() {
+    let mut spec = spec(TUMBLING, &["k"], count());
+    spec.processing_time = true;
+    spec.time_column = String::new();
+    let input = schema("k STRING");
+    check(
+        || window_aggregate(&spec, &schema("k STRING")),
+        &[input],
+        "
+        > wakeup 12s
+        > a
+        > a
+        > watermark max
+        < watermark max
+        > wakeup 19s
+        > restore
+        > b
+        > wakeup 20s
+        < a @10s @20s 2
+        < b @10s @20s 1
+        > wakeup 25s
+        > a
+        > end
+        < a @20s @30s 1",
+    );
+}
+
+#[test]
+fn attached_windows_are_those_of_the_rows() {
+    let mut spec = spec(Window::Attached, &["k"], count());
+    spec.time_column = String::new();
+    let columns = "k STRING, window_start TIMESTAMP, window_end TIMESTAMP";
+    check(
+        || window_aggregate(&spec, &schema(columns)),
+        &[schema(columns)],
+        "
+        > a @0s @10s
+        > a @5s @10s
+        > a @0s @10s
+        > b @10s @20s
+        > watermark 9999ms
+        < a @0s @10s 2
+        < a @5s @10s 1
+        < watermark 9999ms
+        > a @0s @10s
+        > restore 2
+        > end
+        < b @10s @20s 1
+        < watermark max",
+    );
 }

@@ -350,3 +350,30 @@ proptest! {
         prop_assert_eq!(actual, brute_force(&left, &right, join_type, window));
     }
 }
+
+#[test]
+fn semi_and_anti_joins_bring_left_rows_once() {
+    // The index is over the left side first, then over the right one.
+    let rows = "
+        > a 1 @1s
+        > b 2 @2s
+        > null 3 @3s
+        >1 a 7 @2s
+        >1 a 8 @3s
+        > a 4 @11s
+        >1 a 5 @12s
+        >1 a 5 @13s
+        > end";
+    let semi = "
+        < a 1 @1s @0s @10s
+        < a 4 @11s @10s @20s
+        < watermark max";
+    let anti = "
+        < b 2 @2s @0s @10s
+        < null 3 @3s @0s @10s
+        < watermark max";
+    for (join_type, expected) in [(JoinType::Semi, semi), (JoinType::Anti, anti)] {
+        let script = format!("{rows}{expected}");
+        check(|| join(join_type, TUMBLING), &[schema(LEFT), schema(RIGHT)], &script);
+    }
+}

@@ -16,7 +16,7 @@ use model::connector::{ConnectorInfo, Connectors, OptionError, SinkSpec, SourceS
 use model::deployment::*;
 use model::expression::{Expression, ExpressionError, Expressions};
 use model::job_graph::{JobVertex, OperatorNode, Partitioning};
-use model::operator_spec::{Deduplicate, Keep, OperatorSpec};
+use model::operator_spec::{Deduplicate, OperatorSpec};
 use model::sink::{Committable, Sink, SinkWriter, WriterContext};
 use model::source::{Polled, ReaderContext, Source, SourceReader, Split, SplitEnumerator};
 use model::{
@@ -323,6 +323,7 @@ pub struct Cluster {
     pub store: Arc<MemoryStore>,
     pub manager: Arc<JobManager>,
     answers: mpsc::UnboundedReceiver<Answer>,
+    alignment: Arc<AlignmentGroups>,
     cores: CoreThreads,
 }
 
@@ -351,6 +352,7 @@ impl Cluster {
                 acks,
             }),
             answers,
+            alignment: Arc::default(),
             cores: CoreThreads::new(2).unwrap(),
         }
     }
@@ -394,10 +396,12 @@ impl Cluster {
             backend: Arc::new(HeapBackend),
             checkpoints: Arc::clone(&self.store) as Arc<dyn SnapshotStore>,
             control: Arc::clone(&self.manager) as Arc<dyn TaskControl>,
+            alignment: Arc::clone(&self.alignment),
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
             commands: receiver,
             cancel: cancel.clone(),
             metrics: Arc::clone(&metrics),
+            taps: Arc::default(),
             io: tokio::runtime::Handle::current(),
         };
         let ended = self.cores.spawn(slot, Box::new(move || run(setup).boxed_local()));
@@ -518,9 +522,10 @@ fn operators(is_source: bool) -> Vec<OperatorNode> {
             declared_schema: None,
             projection: None,
         };
-        return vec![node("numbers", OperatorSpec::Source { source, dead_letter: false }, vec![])];
+        let spec = OperatorSpec::Source { source, dead_letter: false, alignment: None };
+        return vec![node("numbers", spec, vec![])];
     }
-    let first = Deduplicate { keys: vec!["k".to_owned()], keep: Keep::First, time_column: None };
+    let first = Deduplicate { keys: vec!["k".to_owned()], ..Deduplicate::default() };
     let sink = SinkSpec { connector: "collect".to_owned(), options, schema: schema() };
     vec![
         node("first", OperatorSpec::Deduplicate(first), vec![schema()]),

@@ -1,0 +1,90 @@
+//! What the operators do that only SQL plans, in one line each. Called by `explain`.
+
+use model::operator_spec::{Join, OperatorSpec, OverFunction, OverUnit, SetOperator, Sort};
+
+use super::{calls, join, keys, pairs, select, window};
+use crate::quantity::show_duration;
+
+/// Empty for an operator that has nothing to tell.
+pub fn detail(spec: &OperatorSpec) -> String {
+    match spec {
+        OperatorSpec::Join(j) => join_text(j),
+        OperatorSpec::TemporalJoin(j) => {
+            let time = j.left_time.as_deref().unwrap_or("processing time");
+            format!("{} on {}, as of {time}", join(j.join_type), pairs(&j.left_keys, &j.right_keys))
+        }
+        OperatorSpec::LookupJoin(j) => format!(
+            "{} on {}, {}",
+            join(j.join_type),
+            pairs(&j.left_keys, &j.table_keys),
+            j.table.connector
+        ),
+        OperatorSpec::OverAggregate(o) => {
+            let names: Vec<String> = o
+                .calls
+                .iter()
+                .map(|call| match &call.function {
+                    OverFunction::Aggregate(a) => calls(std::slice::from_ref(a)),
+                    OverFunction::RowNumber => format!("ROW_NUMBER AS {}", call.name),
+                    OverFunction::Rank => format!("RANK AS {}", call.name),
+                    OverFunction::DenseRank => format!("DENSE_RANK AS {}", call.name),
+                    OverFunction::Lag { column, offset } => {
+                        format!("LAG({column}, {offset}) AS {}", call.name)
+                    }
+                })
+                .collect();
+            let frame = match (o.preceding, o.unit) {
+                (None, _) => "all before".to_owned(),
+                (Some(rows), OverUnit::Rows) => format!("{rows} rows before"),
+                (Some(ms), OverUnit::Range) => format!("{} before", show_duration(ms)),
+            };
+            format!("{}, {frame}: {}", keys(&o.keys), names.join(", "))
+        }
+        OperatorSpec::WindowAssign(w) => {
+            let time = w.time_column.as_deref().unwrap_or("processing time");
+            format!("{} on {time}", window(&w.window))
+        }
+        OperatorSpec::Expand(e) => {
+            e.projections.iter().map(|p| select(p)).collect::<Vec<_>>().join(" / ")
+        }
+        OperatorSpec::Unnest(u) => format!("{} AS {}", u.column, u.names.join(", ")),
+        OperatorSpec::Sort(s) => sort_text(s),
+        OperatorSpec::SetOperation(s) => {
+            let operator = match s.operator {
+                SetOperator::Intersect => "intersect",
+                SetOperator::Except => "except",
+            };
+            format!("{operator}{}", if s.all { " all" } else { "" })
+        }
+        OperatorSpec::SinkMaterialize(m) => keys(&m.keys),
+        OperatorSpec::ChangelogNormalize(n) => keys(&n.keys),
+        _ => String::new(),
+    }
+}
+
+fn join_text(spec: &Join) -> String {
+    let on = match spec.left_keys.is_empty() {
+        true => "all pairs".to_owned(),
+        false => pairs(&spec.left_keys, &spec.right_keys),
+    };
+    let predicate = spec.predicate.as_ref().map(|p| format!(" and {p}")).unwrap_or_default();
+    let live = |side: &str, ttl: Option<i64>| {
+        ttl.map(|ms| format!(", {side} rows live {}", show_duration(ms))).unwrap_or_default()
+    };
+    format!(
+        "{} on {on}{predicate}{}{}",
+        join(spec.join_type),
+        live("left", spec.left_ttl_ms),
+        live("right", spec.right_ttl_ms)
+    )
+}
+
+fn sort_text(spec: &Sort) -> String {
+    let order: Vec<String> = spec
+        .order_by
+        .iter()
+        .map(|o| format!("{}{}", o.column, if o.descending { " DESC" } else { "" }))
+        .collect();
+    let limit = spec.limit.map(|n| format!(", {n} rows")).unwrap_or_default();
+    format!("by {}{limit}", order.join(", "))
+}

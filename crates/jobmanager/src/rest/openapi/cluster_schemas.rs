@@ -1,0 +1,103 @@
+//! Schemas of what concerns the cluster, and of errors.
+
+use serde_json::{Map, Value, json};
+
+use super::form::{any, flag, list, map, maybe, number, object, real, reference, text};
+
+pub(super) fn all() -> Map<String, Value> {
+    let mut schemas = Map::new();
+    let mut add = |name: &str, schema: Value| {
+        schemas.insert(name.to_owned(), schema);
+    };
+    add("Any", any());
+    add("Text", text());
+    add("EventStream", json!({ "type": "string", "description": "Server-sent events" }));
+    let error = object(&[
+        ("code", text()),
+        ("message", text()),
+        ("help?", maybe(text())),
+        ("diagnostics?", json!({})),
+    ]);
+    add("Error", object(&[("error", error)]));
+    add("Probe", object(&[("status", text())]));
+    let task_manager = [
+        ("id", text()),
+        ("rpcAddr", text()),
+        ("dataAddr", text()),
+        ("slots", number()),
+        ("freeSlots", number()),
+        ("version", text()),
+        ("registeredAtMs", number()),
+        ("lastHeartbeatMs", number()),
+        ("process", json!({})),
+        ("jobs", list(text())),
+    ];
+    add("TaskManager", object(&task_manager));
+    add("TaskManagers", object(&[("taskManagers", list(reference("TaskManager")))]));
+    let memory = object(&[
+        ("heapState", maybe(number())),
+        ("network", maybe(number())),
+        ("rocksdb", maybe(number())),
+        ("process", maybe(number())),
+    ]);
+    let cpu = object(&[("seconds", maybe(real())), ("percent", maybe(real()))]);
+    let network = object(&[
+        ("inBytes", maybe(number())),
+        ("outBytes", maybe(number())),
+        ("inBytesPerSecond", maybe(real())),
+        ("outBytesPerSecond", maybe(real())),
+    ]);
+    let task = object(&[
+        ("job", text()),
+        ("jobName", text()),
+        ("vertex", text()),
+        ("name", text()),
+        ("subtask", number()),
+        ("state", text()),
+    ]);
+    let mut details = task_manager.to_vec();
+    details.extend([
+        ("memory", memory),
+        ("cpu", cpu),
+        ("network", network),
+        ("pid", maybe(number())),
+        ("uptimeMs", number()),
+        ("tasks", list(task)),
+    ]);
+    add("TaskManagerDetails", object(&details));
+    add(
+        "Overview",
+        object(&[
+            ("version", text()),
+            ("leaderEpoch", number()),
+            ("checkpointStorage", text()),
+            ("taskManagers", number()),
+            ("slots", object(&[("total", number()), ("free", number())])),
+            ("jobs", map(number())),
+            ("taps", flag()),
+        ]),
+    );
+    add(
+        "Logs",
+        object(&[("logs", list(object(&[("id", text()), ("name", text()), ("bytes", number())])))]),
+    );
+    add(
+        "Dump",
+        object(&[
+            (
+                "threads",
+                list(object(&[("name", text()), ("state", text()), ("stack", list(text()))])),
+            ),
+            ("tasks", list(any())),
+        ]),
+    );
+    add(
+        "Profile",
+        object(&[
+            ("seconds", number()),
+            ("samples", number()),
+            ("stacks", list(object(&[("frames", list(text())), ("count", number())]))),
+        ]),
+    );
+    schemas
+}

@@ -1,0 +1,54 @@
+//! Spec of OVER aggregates. Re-exported by `operator_spec`.
+
+use serde::{Deserialize, Serialize};
+
+use super::AggregateCall;
+
+/// Aggregates over the rows before each row, per key, in order of time. Output: the input's
+/// columns, then one per call. Takes inserts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverAggregate {
+    pub keys: Vec<String>,
+    /// Event time, ascending; `None`: processing time, hence by arrival.
+    pub time_column: Option<String>,
+    pub unit: OverUnit,
+    /// Rows before the current one, or milliseconds before its time; `None`: unbounded. The
+    /// frame always ends at the current row (for `Range`: with its peers).
+    pub preceding: Option<i64>,
+    pub calls: Vec<OverCall>,
+    /// A key untouched for so long (processing time) is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OverUnit {
+    #[default]
+    Rows,
+    Range,
+}
+
+/// One OVER call and its output column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverCall {
+    pub name: String,
+    pub function: OverFunction,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum OverFunction {
+    /// Over the frame; the call's own name is not used. First and Last are FIRST_VALUE and
+    /// LAST_VALUE.
+    Aggregate(AggregateCall),
+    /// From 1, over all rows so far whatever the frame.
+    RowNumber,
+    Rank,
+    DenseRank,
+    /// The value of `column` `offset` rows before; NULL when there is none.
+    Lag {
+        column: String,
+        offset: u32,
+    },
+}

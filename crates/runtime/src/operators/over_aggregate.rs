@@ -1,0 +1,471 @@
+//! Aggregates over the rows before each row, per key in order of time. Built by
+//! `operators::build`.
+//!
+//! In event time rows wait in a log, whose namespaces are spans of a second, until the
+//! watermark has passed them. Unbounded frames keep accumulators in state; bounded ones
+//! keep their rows, and add them up anew with each batch.
+
+mod history;
+mod steps;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat, concat_batches, filter_record_batch, not, take, take_record_batch};
+use arrow::datatypes::{Schema, SchemaRef};
+use model::key_group::hash_columns;
+use model::operator_schema::{column_index, over_aggregate_schema};
+use model::operator_spec::{AggregateCall, OverAggregate, OverFunction, OverUnit};
+use model::{Error, Result, Watermark};
+use state::{Column, LogId, StateStore, TableId, ValueType};
+
+use super::accumulator::{AccumulatorOptions, Accumulators, Arguments};
+use super::encoded_rows::RowCodec;
+use super::hash_join::OUTPUT_ROWS;
+use super::key_columns::KeyColumns;
+use super::row_groups::{group_rows, select_rows};
+use super::slot_marks::SlotMarks;
+use super::time_column::TimeColumn;
+use super::ttl::TimeToLive;
+use super::window_time::time_range;
+use crate::operator::{Operator, OperatorContext, Output};
+use history::{History, Reach};
+use steps::{Counters, Ranks, Steps};
+
+/// Length of a namespace of the log.
+const SPAN_MS: i64 = 1000;
+
+/// See [`OverAggregate`].
+pub struct OverAggregateOperator {
+    spec: OverAggregate,
+    input: SchemaRef,
+    output: SchemaRef,
+    keys: KeyColumns,
+    time: Option<TimeColumn>,
+    /// The columns that calls read, and only these.
+    needed: Vec<usize>,
+    arguments: SchemaRef,
+    codec: RowCodec,
+    accumulators: Accumulators,
+    reach: Reach,
+    value_types: Vec<ValueType>,
+    /// The state column of the history.
+    history: usize,
+    ttl: Option<TimeToLive>,
+    table: Option<TableId>,
+    log: Option<LogId>,
+    hashes: Vec<u64>,
+    slots: Vec<u32>,
+    marks: SlotMarks,
+    late: u64,
+}
+
+impl OverAggregateOperator {
+    /// A User error when spec and input do not fit.
+    pub fn new(spec: &OverAggregate, input: &SchemaRef) -> Result<Self> {
+        let output = over_aggregate_schema(spec, input)?;
+        let needed = needed_columns(spec, input)?;
+        let fields: Vec<_> = needed.iter().map(|c| Arc::clone(&input.fields()[*c])).collect();
+        let arguments = Arc::new(Schema::new(fields));
+        let calls: Vec<AggregateCall> = spec
+            .calls
+            .iter()
+            .filter_map(|call| match &call.function {
+                OverFunction::Aggregate(aggregate) => Some(aggregate.clone()),
+                _ => None,
+            })
+            .collect();
+        let bounded = spec.preceding.is_some();
+        let options = AccumulatorOptions { rows: true, retract: bounded, share: false };
+        let accumulators = Accumulators::new(&calls, &arguments, options)?;
+        let lag = spec.calls.iter().filter_map(|call| match call.function {
+            OverFunction::Lag { offset, .. } => Some(offset as usize),
+            _ => None,
+        });
+        let reach =
+            Reach { unit: spec.unit, preceding: spec.preceding, rows: lag.max().unwrap_or(0) };
+        let mut value_types =
+            if bounded { Vec::new() } else { accumulators.value_types().to_vec() };
+        let history = value_types.len();
+        value_types.push(ValueType::Bytes);
+        value_types.extend([ValueType::I64; Counters::COUNT]);
+        let ttl = TimeToLive::new(spec.ttl_ms, &mut value_types);
+        Ok(Self {
+            spec: spec.clone(),
+            input: Arc::clone(input),
+            output,
+            keys: KeyColumns::new(input, &spec.keys)?,
+            time: spec.time_column.as_ref().map(|t| TimeColumn::new(input, t)).transpose()?,
+            needed,
+            codec: RowCodec::new(arguments.fields())?,
+            arguments,
+            accumulators,
+            reach,
+            value_types,
+            history,
+            ttl,
+            table: None,
+            log: None,
+            hashes: Vec::new(),
+            slots: Vec::new(),
+            marks: SlotMarks::default(),
+            late: 0,
+        })
+    }
+
+    /// Computes the calls for rows that are in order of time, and puts them out.
+    fn compute(
+        &mut self,
+        batch: &RecordBatch,
+        times: &[i64],
+        (state, now_ms): (&mut StateStore, i64),
+        out: &mut Output,
+    ) -> Result<()> {
+        hash_columns(batch, &self.keys.indices, &mut self.hashes)?;
+        let keys = self.keys.arrays(batch);
+        let table = self.table.ok_or_else(not_opened)?;
+        let pane = state.table_mut(table).pane(0)?;
+        if let Some(ttl) = &mut self.ttl {
+            ttl.sweep(pane, now_ms)?;
+        }
+        pane.upsert(&self.hashes, &keys, None, &mut self.slots)?;
+        if let Some(ttl) = &mut self.ttl {
+            ttl.touch(pane, &self.slots, now_ms);
+        }
+        let peers = self.spec.unit == OverUnit::Range
+            && (self.time.is_some() || self.spec.preceding.is_some());
+        let steps = Steps::new(&self.slots, times, peers, &mut self.marks);
+        let own: Vec<ArrayRef> = self.needed.iter().map(|c| Arc::clone(batch.column(*c))).collect();
+        let (mut history, old) = History::take(self.history, &steps.slots, &self.codec, pane)?;
+        let combined = self.combined(&old, &own)?;
+        let ranks = Counters(self.history + 1).count(pane, &self.slots, times);
+        let arguments = self.accumulators.arguments(&combined, None)?;
+        let aggregates = if self.spec.preceding.is_some() {
+            let mut columns = self.accumulators.columns(steps.slots.len());
+            self.bounded(&mut columns, &arguments, &steps, (&mut history, times))?
+        } else {
+            add_to_history(&mut history, &steps, times);
+            let columns = &mut pane.columns()[..self.history];
+            self.unbounded(columns, &arguments, &steps, history.old)?
+        };
+        let lags = self.lags(&combined, &history, &steps)?;
+        let new = self.codec.encode(&RecordBatch::try_new(Arc::clone(&self.arguments), own)?)?;
+        history.write(self.history, &steps.slots, &new, self.reach, pane)?;
+        self.emit(batch, aggregates, lags, &ranks, out)
+    }
+
+    /// Old rows, then the rows of the batch.
+    fn combined(&self, old: &[ArrayRef], own: &[ArrayRef]) -> Result<RecordBatch> {
+        let mut columns = Vec::with_capacity(own.len());
+        for (old, own) in old.iter().zip(own) {
+            columns.push(if old.is_empty() {
+                Arc::clone(own)
+            } else {
+                concat(&[old.as_ref(), own.as_ref()])?
+            });
+        }
+        Ok(RecordBatch::try_new(Arc::clone(&self.arguments), columns)?)
+    }
+
+    /// Frames that start with the key's first row: one array per aggregate, in row order.
+    fn unbounded(
+        &self,
+        columns: &mut [Column],
+        arguments: &Arguments<'_>,
+        steps: &Steps,
+        old: u32,
+    ) -> Result<Vec<ArrayRef>> {
+        let mut results = StepResults::new(steps.keys.len());
+        for rows in &steps.rows {
+            let numbers: Vec<u32> = rows.iter().map(|row| old + row).collect();
+            let slot = |row: &u32| steps.slots[steps.keys[*row as usize] as usize];
+            let slots: Vec<u32> = rows.iter().map(slot).collect();
+            self.accumulators.update(columns, arguments, Some(&numbers), &slots);
+            results.add(&self.accumulators, columns, rows, &slots)?;
+        }
+        results.in_row_order()
+    }
+
+    /// As [`Self::unbounded`]; rows leave the frame again. `columns` has a group per key.
+    fn bounded(
+        &self,
+        columns: &mut [Column],
+        arguments: &Arguments<'_>,
+        steps: &Steps,
+        (history, times): (&mut History, &[i64]),
+    ) -> Result<Vec<ArrayRef>> {
+        let preceding = self.spec.preceding.unwrap_or(0);
+        // Of every key, the position of the frame's first row in its history.
+        let mut starts = vec![0_usize; steps.slots.len()];
+        let (mut numbers, mut groups) = (Vec::new(), Vec::new());
+        for (key, rows) in history.rows.iter().enumerate() {
+            numbers.extend(rows.iter().map(|(number, _)| *number));
+            groups.extend(std::iter::repeat_n(key as u32, rows.len()));
+        }
+        self.accumulators.update(columns, arguments, Some(&numbers), &groups);
+        let mut results = StepResults::new(steps.keys.len());
+        for rows in &steps.rows {
+            numbers.clear();
+            groups.clear();
+            for row in rows {
+                let key = steps.keys[*row as usize];
+                let number = history.old + row;
+                history.rows[key as usize].push((number, times[*row as usize]));
+                numbers.push(number);
+                groups.push(key);
+            }
+            self.accumulators.update(columns, arguments, Some(&numbers), &groups);
+            let entered = groups.clone();
+            numbers.clear();
+            groups.clear();
+            for key in &entered {
+                let rows = &history.rows[*key as usize];
+                let start = &mut starts[*key as usize];
+                let last = rows.last().map_or(0, |(_, time)| *time);
+                let leaves = |at: usize| match self.spec.unit {
+                    OverUnit::Rows => (rows.len() - at) as i64 > preceding.saturating_add(1),
+                    OverUnit::Range => rows[at].1 < last.saturating_sub(preceding),
+                };
+                while *start < rows.len() && leaves(*start) {
+                    numbers.push(rows[*start].0);
+                    groups.push(*key);
+                    *start += 1;
+                }
+            }
+            self.accumulators.retract(columns, arguments, Some(&numbers), &groups);
+            results.add(&self.accumulators, columns, rows, &entered)?;
+        }
+        results.in_row_order()
+    }
+
+    /// One array per LAG call, in row order.
+    fn lags(
+        &self,
+        combined: &RecordBatch,
+        history: &History,
+        steps: &Steps,
+    ) -> Result<Vec<ArrayRef>> {
+        let mut arrays = Vec::new();
+        for call in &self.spec.calls {
+            let OverFunction::Lag { column, offset } = &call.function else { continue };
+            let mut before: Vec<Option<u32>> = vec![None; steps.keys.len()];
+            for rows in &history.rows {
+                for (at, (number, _)) in rows.iter().enumerate() {
+                    if let Some(row) = number.checked_sub(history.old) {
+                        let lag = at.checked_sub(*offset as usize);
+                        before[row as usize] = lag.map(|at| rows[at].0);
+                    }
+                }
+            }
+            let index = column_index(&self.arguments, column)?;
+            arrays.push(take(combined.column(index), &UInt32Array::from(before), None)?);
+        }
+        Ok(arrays)
+    }
+
+    fn emit(
+        &self,
+        batch: &RecordBatch,
+        aggregates: Vec<ArrayRef>,
+        lags: Vec<ArrayRef>,
+        ranks: &Ranks,
+        out: &mut Output,
+    ) -> Result<()> {
+        let (mut aggregates, mut lags) = (aggregates.into_iter(), lags.into_iter());
+        let mut columns = batch.columns().to_vec();
+        let long = |values: &[i64]| -> ArrayRef { Arc::new(Int64Array::from(values.to_vec())) };
+        for call in &self.spec.calls {
+            match &call.function {
+                OverFunction::Aggregate(_) => columns.extend(aggregates.next()),
+                OverFunction::Lag { .. } => columns.extend(lags.next()),
+                OverFunction::RowNumber => columns.push(long(&ranks.row_number)),
+                OverFunction::Rank => columns.push(long(&ranks.rank)),
+                OverFunction::DenseRank => columns.push(long(&ranks.dense_rank)),
+            }
+        }
+        let rows = RecordBatch::try_new(Arc::clone(&self.output), columns)?;
+        for from in (0..rows.num_rows()).step_by(OUTPUT_ROWS) {
+            out.emit(rows.slice(from, OUTPUT_ROWS.min(rows.num_rows() - from)));
+        }
+        Ok(())
+    }
+}
+
+fn not_opened() -> Error {
+    Error::internal("an overAggregate was not opened")
+}
+
+/// All rows of the batch belong to the history of their keys, for LAG.
+fn add_to_history(history: &mut History, steps: &Steps, times: &[i64]) {
+    for (row, key) in steps.keys.iter().enumerate() {
+        history.rows[*key as usize].push((history.old + row as u32, times[row]));
+    }
+}
+
+/// Positions of the columns that calls read; at least one, to have rows at all.
+fn needed_columns(spec: &OverAggregate, input: &SchemaRef) -> Result<Vec<usize>> {
+    let mut needed = Vec::new();
+    for call in &spec.calls {
+        let names: Vec<&String> = match &call.function {
+            OverFunction::Aggregate(a) => {
+                a.column.iter().chain(&a.more_columns).chain(&a.filter).collect()
+            }
+            OverFunction::Lag { column, .. } => vec![column],
+            _ => Vec::new(),
+        };
+        for name in names {
+            needed.push(column_index(input, name)?);
+        }
+    }
+    if needed.is_empty() {
+        needed.push(0);
+    }
+    needed.sort_unstable();
+    needed.dedup();
+    Ok(needed)
+}
+
+/// Results of steps, and which of them each row gets.
+struct StepResults {
+    arrays: Vec<Vec<ArrayRef>>,
+    of_row: Vec<u32>,
+    rows: u32,
+}
+
+impl StepResults {
+    fn new(rows: usize) -> Self {
+        Self { arrays: Vec::new(), of_row: vec![0; rows], rows: 0 }
+    }
+
+    /// The results of the groups that `rows` entered; peers enter one after the other.
+    fn add(
+        &mut self,
+        accumulators: &Accumulators,
+        columns: &mut [Column],
+        rows: &[u32],
+        groups: &[u32],
+    ) -> Result<()> {
+        let mut distinct: Vec<u32> = groups.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        for (row, group) in rows.iter().zip(groups) {
+            let at = distinct.partition_point(|known| known < group);
+            self.of_row[*row as usize] = self.rows + at as u32;
+        }
+        self.rows += distinct.len() as u32;
+        let results = accumulators.output(columns, &distinct)?;
+        self.arrays.resize_with(results.len(), Vec::new);
+        for (arrays, result) in self.arrays.iter_mut().zip(results) {
+            arrays.push(result);
+        }
+        Ok(())
+    }
+
+    fn in_row_order(self) -> Result<Vec<ArrayRef>> {
+        let indices = UInt32Array::from(self.of_row);
+        let ordered = |arrays: Vec<ArrayRef>| -> Result<ArrayRef> {
+            let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+            Ok(take(&concat(&arrays)?, &indices, None)?)
+        };
+        self.arrays.into_iter().map(ordered).collect()
+    }
+}
+
+impl Operator for OverAggregateOperator {
+    fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
+        self.table = Some(ctx.state.table("frames", &self.keys.fields, &self.value_types)?);
+        if self.time.is_some() {
+            let input = Arc::clone(&self.input);
+            self.log = Some(ctx.state.log("waiting", input, &self.keys.indices)?);
+        }
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        _port: usize,
+        batch: RecordBatch,
+        ctx: &mut OperatorContext,
+        out: &mut Output,
+    ) -> Result<()> {
+        let now_ms = ctx.clock.now_ms();
+        let Some(time) = &self.time else {
+            let times = vec![now_ms; batch.num_rows()];
+            return self.compute(&batch, &times, (&mut ctx.state, now_ms), out);
+        };
+        let times = time.millis(&batch)?;
+        time_range(&times, "OVER")?;
+        hash_columns(&batch, &self.keys.indices, &mut self.hashes)?;
+        let log = ctx.state.log_mut(self.log.ok_or_else(not_opened)?);
+        let watermark = ctx.watermark.0;
+        let span = |time: &i64| (*time > watermark).then(|| time.div_euclid(SPAN_MS));
+        let mut waiting = 0;
+        for (span, rows) in group_rows(times.iter().map(span)) {
+            waiting += rows.len();
+            let (part, hashes) = select_rows(&batch, &self.hashes, &rows)?;
+            log.append(span, part, hashes)?;
+        }
+        self.late += (batch.num_rows() - waiting) as u64;
+        Ok(())
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark: Watermark,
+        ctx: &mut OperatorContext,
+        out: &mut Output,
+    ) -> Result<()> {
+        let (Some(time), Some(id)) = (self.time.clone(), self.log) else { return Ok(()) };
+        let now_ms = ctx.clock.now_ms();
+        for span in ctx.state.log_mut(id).namespaces() {
+            if span.saturating_mul(SPAN_MS) > watermark.0 {
+                break;
+            }
+            let log = ctx.state.log_mut(id);
+            let batches = log.batches(span)?;
+            let rows = concat_batches(&self.input, batches.iter().map(|(batch, _)| batch))?;
+            let due: BooleanArray =
+                time.millis(&rows)?.iter().map(|time| Some(*time <= watermark.0)).collect();
+            if due.true_count() == 0 {
+                continue;
+            }
+            log.remove_namespace(span)?;
+            if due.true_count() < rows.num_rows() {
+                let rest = filter_record_batch(&rows, &not(&due)?)?;
+                hash_columns(&rest, &self.keys.indices, &mut self.hashes)?;
+                log.append(span, rest, self.hashes.clone())?;
+            }
+            let due = filter_record_batch(&rows, &due)?;
+            let times = time.millis(&due)?;
+            let mut order: Vec<u32> = (0..due.num_rows() as u32).collect();
+            order.sort_by_key(|row| times[*row as usize]);
+            let sorted = take_record_batch(&due, &UInt32Array::from(order))?;
+            let times = time.millis(&sorted)?.into_owned();
+            self.compute(&sorted, &times, (&mut ctx.state, now_ms), out)?;
+        }
+        Ok(())
+    }
+
+    fn late_records(&self) -> u64 {
+        self.late
+    }
+
+    fn next_wakeup_ms(&self) -> Option<i64> {
+        self.ttl.as_ref().and_then(TimeToLive::next_sweep_ms)
+    }
+
+    fn on_wakeup(
+        &mut self,
+        now_ms: i64,
+        ctx: &mut OperatorContext,
+        _out: &mut Output,
+    ) -> Result<()> {
+        match (&mut self.ttl, self.table) {
+            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

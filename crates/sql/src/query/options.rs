@@ -1,0 +1,277 @@
+//! Flink's option names of each connector in our own form. Called by `scan`.
+
+use arrow::datatypes::DataType;
+use model::connector::Role;
+use planner::diagnostic::closest;
+use planner::sql::SqlDiagnostic;
+use serde_json::{Map, Value, json};
+
+use super::create_table::{CreateTable, OptionDef};
+use super::script::error;
+
+/// Options as a connector takes them.
+pub(crate) struct Native {
+    pub(crate) connector: String,
+    pub(crate) options: Value,
+    /// From the path of an option to the index of the one in the text.
+    pub(crate) origin: Vec<(String, usize)>,
+}
+
+/// What becomes of a value's text.
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    Number,
+    Flag,
+    /// `60 s`, `1min`: without the blank.
+    Duration,
+    /// `128MB`.
+    Size,
+    /// Known in Flink; makes no difference here.
+    Ignored,
+}
+
+type Rule = (&'static str, &'static str, Form);
+
+const FORMAT: &[Rule] = &[
+    ("format", "format.type", Form::Text),
+    ("format.type", "format.type", Form::Text),
+    ("csv.field-delimiter", "format.delimiter", Form::Text),
+    ("csv.null-literal", "format.nullValue", Form::Text),
+    ("csv.quote-character", "format.quote", Form::Text),
+    ("csv.header", "format.header", Form::Flag),
+    ("csv.ignore-parse-errors", "onBadRecord", Form::Flag),
+    ("json.ignore-parse-errors", "onBadRecord", Form::Flag),
+    ("json.fail-on-missing-field", "", Form::Ignored),
+    ("json.timestamp-format.standard", "", Form::Ignored),
+    ("json.encode.decimal-as-plain-number", "", Form::Ignored),
+];
+const FILESYSTEM: &[Rule] = &[
+    ("path", "path", Form::Text),
+    ("connector.path", "path", Form::Text),
+    ("source.monitor-interval", "watch", Form::Duration),
+    ("sink.rolling-policy.file-size", "rolling.size", Form::Size),
+    ("sink.rolling-policy.rollover-interval", "rolling.interval", Form::Duration),
+    ("sink.rolling-policy.check-interval", "", Form::Ignored),
+    ("sink.partition-commit.trigger", "", Form::Ignored),
+    ("sink.partition-commit.delay", "", Form::Ignored),
+    ("sink.partition-commit.policy.kind", "", Form::Ignored),
+    ("partition.time-extractor.timestamp-pattern", "", Form::Ignored),
+    ("compression", "compression", Form::Text),
+    ("changelog", "changelog", Form::Flag),
+];
+const NEXMARK: &[Rule] = &[
+    ("table", "table", Form::Text),
+    ("events.num", "events", Form::Number),
+    ("first-event.rate", "eventsPerSecond", Form::Number),
+    ("next-event.rate", "", Form::Ignored),
+    ("event-time-rate", "eventTimeRate", Form::Number),
+    ("splits", "splits", Form::Number),
+    ("seed", "seed", Form::Number),
+    ("person.proportion", "", Form::Ignored),
+    ("auction.proportion", "", Form::Ignored),
+    ("bid.proportion", "", Form::Ignored),
+    ("keep-alive", "", Form::Ignored),
+    ("stop-at", "", Form::Ignored),
+    ("max-emit-speed", "", Form::Ignored),
+];
+const DATAGEN: &[Rule] = &[
+    ("rows-per-second", "rowsPerSecond", Form::Number),
+    ("number-of-rows", "rows", Form::Number),
+    ("scan.parallelism", "", Form::Ignored),
+    ("seed", "seed", Form::Number),
+];
+const PRINT: &[Rule] = &[
+    ("print-identifier", "", Form::Ignored),
+    ("standard-error", "", Form::Ignored),
+    ("limit", "limit", Form::Number),
+];
+const BLACKHOLE: &[Rule] = &[("latency-column", "latencyColumn", Form::Text)];
+
+/// Whether the connector knows its columns itself.
+pub(crate) fn brings_schema(connector: &str) -> bool {
+    connector == "nexmark"
+}
+
+/// Whether a column of `found` may be declared as `declared`: strings have several layouts,
+/// and so have rows of them.
+pub(crate) fn same_type(found: &DataType, declared: &DataType) -> bool {
+    let text =
+        |t: &DataType| matches!(t, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
+    match (found, declared) {
+        (DataType::Struct(a), DataType::Struct(b)) => b.iter().all(|field| {
+            let same = a.iter().find(|f| f.name() == field.name());
+            same.is_some_and(|f| same_type(f.data_type(), field.data_type()))
+        }),
+        (a, b) => a == b || (text(a) && text(b)),
+    }
+}
+
+/// Whether `expr` chooses the event time of whichever of the three rows is set.
+pub(crate) fn is_nexmark_time(expr: &str) -> bool {
+    let text: String =
+        expr.chars().filter(|c| !c.is_whitespace() && *c != '`' && *c != '"').collect();
+    let text = text.to_lowercase();
+    let searched = "casewhenevent_type=0thenperson.datetimewhenevent_type=1thenauction.datetimeelsebid.datetimeend";
+    let simple =
+        "caseevent_typewhen0thenperson.datetimewhen1thenauction.datetimeelsebid.datetimeend";
+    text == searched || text == simple
+}
+
+pub(crate) fn native(
+    table: &CreateTable,
+    connector: &OptionDef,
+    role: Role,
+) -> Result<Native, SqlDiagnostic> {
+    let rules: Vec<Rule> = match connector.value.as_str() {
+        "filesystem" => FILESYSTEM.iter().chain(FORMAT).copied().collect(),
+        "nexmark" => NEXMARK.to_vec(),
+        "datagen" => DATAGEN.to_vec(),
+        "print" => PRINT.to_vec(),
+        "blackhole" => BLACKHOLE.to_vec(),
+        _ => return Ok(as_written(table, connector)),
+    };
+    let mut out =
+        Native { connector: connector.value.clone(), options: json!({}), origin: Vec::new() };
+    for (index, option) in table.options.iter().enumerate() {
+        if option.key == connector.key {
+            continue;
+        }
+        if connector.value == "datagen" && option.key.starts_with("fields.") {
+            datagen_field(option, index, &mut out)?;
+            continue;
+        }
+        let Some((_, path, form)) = rules.iter().find(|(key, ..)| *key == option.key) else {
+            let known = rules.iter().map(|(key, ..)| *key);
+            let message = format!("connector '{}' has no option '{}'", connector.value, option.key);
+            let listed: Vec<&str> = known.clone().collect();
+            let help = format!("its options: {}", listed.join(", "));
+            let mut found = error("E0402", option.key_at.clone(), message, help);
+            found.label = closest(&option.key, known).map(|c| format!("did you mean '{c}'?"));
+            return Err(found);
+        };
+        let value = value(option, *form)?;
+        let value = match (*path, &value) {
+            ("onBadRecord", Value::Bool(skip)) => json!(if *skip { "skip" } else { "fail" }),
+            // Flink's path of a local file is a URI.
+            ("path", Value::String(path)) => json!(local_path(path)),
+            _ => value,
+        };
+        if !matches!(form, Form::Ignored) {
+            put(&mut out.options, path, value);
+            out.origin.push(((*path).to_owned(), index));
+        }
+    }
+    if connector.value == "filesystem" {
+        finish_filesystem(&mut out, role);
+    }
+    Ok(out)
+}
+
+fn local_path(path: &str) -> String {
+    match path.strip_prefix("file://") {
+        Some(rest) if rest.starts_with('/') => rest.to_owned(),
+        _ => path.to_owned(),
+    }
+}
+
+/// Flink's files have no header unless it is asked for; ours have.
+fn finish_filesystem(out: &mut Native, _role: Role) {
+    let is_csv = out.options["format"]["type"] == "csv";
+    if is_csv && out.options["format"].get("header").is_none() {
+        put(&mut out.options, "format.header", json!(false));
+    }
+}
+
+/// Options of connectors that take Flink's names themselves.
+fn as_written(table: &CreateTable, connector: &OptionDef) -> Native {
+    let mut map = Map::new();
+    let mut origin = Vec::new();
+    for (index, option) in table.options.iter().enumerate() {
+        if option.key != connector.key {
+            map.insert(option.key.clone(), json!(option.value));
+            origin.push((option.key.clone(), index));
+        }
+    }
+    Native { connector: connector.value.clone(), options: Value::Object(map), origin }
+}
+
+fn put(options: &mut Value, path: &str, value: Value) {
+    let mut place = options;
+    for step in path.split('.') {
+        if !place.is_object() {
+            *place = json!({});
+        }
+        place = &mut place[step];
+    }
+    *place = value;
+}
+
+fn value(option: &OptionDef, form: Form) -> Result<Value, SqlDiagnostic> {
+    let text = option.value.trim();
+    let refuse = |what: &str| {
+        let message = format!("'{}' is '{}', but must be {what}", option.key, option.value);
+        error("E0402", option.value_at.clone(), message, "")
+    };
+    Ok(match form {
+        Form::Text | Form::Ignored => json!(option.value),
+        Form::Number => json!(text.parse::<i64>().map_err(|_| refuse("a whole number"))?),
+        Form::Flag => match text.to_lowercase().as_str() {
+            "true" => json!(true),
+            "false" => json!(false),
+            _ => return Err(refuse("'true' or 'false'")),
+        },
+        Form::Duration => json!(duration(text).ok_or_else(|| refuse("a duration, like '10 s'"))?),
+        Form::Size => json!(text.replace(' ', "").replace("bytes", "B")),
+    })
+}
+
+/// Flink's duration in ours: `1 min` is `1m`, `500 ms` is `500ms`.
+pub(crate) fn duration(text: &str) -> Option<String> {
+    let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let split = compact.find(|c: char| !c.is_ascii_digit()).unwrap_or(compact.len());
+    let (number, unit) = compact.split_at(split);
+    number.parse::<u64>().ok()?;
+    let unit = match unit.to_lowercase().as_str() {
+        "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => "ms",
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "min" | "minute" | "minutes" => "m",
+        "h" | "hour" | "hours" => "h",
+        "d" | "day" | "days" => "d",
+        _ => return None,
+    };
+    Some(format!("{number}{unit}"))
+}
+
+/// `fields.<column>.<what>`.
+fn datagen_field(option: &OptionDef, index: usize, out: &mut Native) -> Result<(), SqlDiagnostic> {
+    let rest = &option.key["fields.".len()..];
+    let Some((column, what)) = rest.rsplit_once('.') else {
+        let message = format!("'{}' names no setting of a column", option.key);
+        let help = "for example 'fields.id.kind' = 'sequence'";
+        return Err(error("E0402", option.key_at.clone(), message, help));
+    };
+    let (name, form) = match what {
+        "kind" => ("kind", Form::Text),
+        "start" => ("start", Form::Number),
+        "end" => ("end", Form::Number),
+        "min" => ("min", Form::Number),
+        "max" => ("max", Form::Number),
+        "length" => ("length", Form::Number),
+        other => {
+            let message = format!("datagen has no setting '{other}' of a column");
+            let help = "settings: kind, start, end, min, max, length";
+            return Err(error("E0402", option.key_at.clone(), message, help));
+        }
+    };
+    let value = value(option, form)?;
+    if !out.options["fields"].is_object() {
+        out.options["fields"] = json!({});
+    }
+    if !out.options["fields"][column].is_object() {
+        out.options["fields"][column] = json!({});
+    }
+    out.options["fields"][column][name] = value;
+    out.origin.push((format!("fields.{column}.{name}"), index));
+    Ok(())
+}

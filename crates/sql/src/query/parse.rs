@@ -1,0 +1,327 @@
+//! Tokens of a query to sqlparser's tree, with Flink's habits applied to the tree: names of
+//! nested fields, and group windows as window functions over the table. Called by `mod`.
+
+use std::ops::{ControlFlow, Range};
+
+use datafusion_sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    GroupByExpr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias,
+    TableFactor, visit_expressions_mut,
+};
+use datafusion_sql::sqlparser::parser::{Parser, ParserError};
+use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token};
+use planner::sql::SqlDiagnostic;
+
+use super::dialect::DIALECT;
+use super::forms;
+use super::script::{Script, error};
+use crate::text::lower_first;
+
+/// How deep parentheses, calls and subqueries may nest.
+const NESTING_LIMIT: usize = 100;
+/// Most tokens of one statement; trees are walked recursively.
+const MAX_TOKENS: usize = 20_000;
+/// Marks a session window whose keys are those of the GROUP BY.
+pub(crate) const BY_GROUP: &str = "BY_GROUP";
+
+pub(crate) fn query(script: &Script<'_>, tokens: &Range<usize>) -> Result<Query, SqlDiagnostic> {
+    if tokens.len() > MAX_TOKENS {
+        let message = format!("the statement has more than {MAX_TOKENS} words and symbols");
+        return Err(error("E0501", script.span_of(tokens), message, "split it with views"));
+    }
+    let rewritten = forms::rewrite(&script.tokens[tokens.clone()]);
+    let mut parser = Parser::new(&DIALECT)
+        .with_recursion_limit(NESTING_LIMIT)
+        .with_tokens_with_locations(rewritten);
+    let mut query = *parser.parse_query().map_err(|e| of_parser(&e, script, tokens))?;
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        let message = format!("unexpected `{}` after the query", next.token);
+        let help = "an operator, a comma or a semicolon may be missing";
+        return Err(error("E0502", script.range(next.span), message, help));
+    }
+    let mut failed = None;
+    rewrite_query(&mut query, &mut failed, script);
+    match failed {
+        Some(diagnostic) => Err(diagnostic),
+        None => Ok(query),
+    }
+}
+
+fn of_parser(failed: &ParserError, script: &Script<'_>, tokens: &Range<usize>) -> SqlDiagnostic {
+    let end = script.span_of(&(tokens.end.saturating_sub(1)..tokens.end));
+    let raw = match failed {
+        ParserError::TokenizerError(m) | ParserError::ParserError(m) => m.as_str(),
+        ParserError::RecursionLimitExceeded => {
+            let at = script.span_of(tokens);
+            return error("E0502", at, "the query is nested too deeply", "split it with views");
+        }
+    };
+    let (message, place) = match raw.rsplit_once(" at Line: ") {
+        Some((message, place)) => (message, parse_place(place)),
+        None => (raw, None),
+    };
+    let message = match message.strip_prefix("Expected: ").and_then(|m| m.split_once(", found: ")) {
+        Some((expected, "EOF")) => format!("expected {expected}, but the statement ends"),
+        Some((expected, found)) => format!("expected {expected}, found `{found}`"),
+        None => lower_first(message),
+    };
+    let at = place.map(|l| script.offset(l)).and_then(|at| {
+        script.tokens[tokens.clone()].iter().find(|t| t.at.contains(&at)).map(|t| t.at.clone())
+    });
+    let at = at.unwrap_or(end);
+    let reserved = script.tokens[tokens.clone()]
+        .iter()
+        .find(|t| t.at == at)
+        .is_some_and(|t| !t.keyword().is_empty());
+    let help = if reserved {
+        "a name that is a keyword of SQL goes in back-ticks: `name`"
+    } else {
+        "check the SQL here and just before"
+    };
+    error("E0502", at, message, help)
+}
+
+fn parse_place(place: &str) -> Option<Location> {
+    let (line, column) = place.split_once(", Column: ")?;
+    Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+}
+
+type Failed = Option<SqlDiagnostic>;
+
+fn rewrite_query(query: &mut Query, failed: &mut Failed, script: &Script<'_>) {
+    for cte in query.with.iter_mut().flat_map(|w| w.cte_tables.iter_mut()) {
+        rewrite_query(&mut cte.query, failed, script);
+    }
+    rewrite_set(&mut query.body, failed, script);
+}
+
+fn rewrite_set(set: &mut SetExpr, failed: &mut Failed, script: &Script<'_>) {
+    match set {
+        SetExpr::Select(select) => rewrite_select(select, failed, script),
+        SetExpr::Query(query) => rewrite_query(query, failed, script),
+        SetExpr::SetOperation { left, right, .. } => {
+            rewrite_set(left, failed, script);
+            rewrite_set(right, failed, script);
+        }
+        _ => {}
+    }
+}
+
+fn rewrite_select(select: &mut Select, failed: &mut Failed, script: &Script<'_>) {
+    for table in &mut select.from {
+        rewrite_factor(&mut table.relation, failed, script);
+        for join in &mut table.joins {
+            rewrite_factor(&mut join.relation, failed, script);
+        }
+    }
+    // Subqueries of conditions.
+    for condition in [&mut select.selection, &mut select.having].into_iter().flatten() {
+        let _: ControlFlow<()> = visit_expressions_mut(condition, |e| {
+            if let Expr::Subquery(q)
+            | Expr::Exists { subquery: q, .. }
+            | Expr::InSubquery { subquery: q, .. } = e
+            {
+                rewrite_query(q, failed, script);
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    name_items(select);
+    if let Err(diagnostic) = group_window(select, script) {
+        failed.get_or_insert(diagnostic);
+    }
+}
+
+fn rewrite_factor(factor: &mut TableFactor, failed: &mut Failed, script: &Script<'_>) {
+    match factor {
+        TableFactor::Derived { subquery, .. } => rewrite_query(subquery, failed, script),
+        TableFactor::NestedJoin { table_with_joins, .. } => {
+            rewrite_factor(&mut table_with_joins.relation, failed, script);
+            for join in &mut table_with_joins.joins {
+                rewrite_factor(&mut join.relation, failed, script);
+            }
+        }
+        TableFactor::TableFunction { expr, .. } => {
+            let _: ControlFlow<()> = visit_expressions_mut(expr, |e| {
+                if let Expr::Subquery(q) = e {
+                    rewrite_query(q, failed, script);
+                }
+                ControlFlow::Continue(())
+            });
+        }
+        _ => {}
+    }
+}
+
+/// Names by which columns of this SELECT may be qualified.
+fn relations(select: &Select) -> Vec<String> {
+    let mut found = Vec::new();
+    let factors = select
+        .from
+        .iter()
+        .flat_map(|t| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)));
+    for factor in factors {
+        let (name, alias) = match factor {
+            TableFactor::Table { name, alias, .. } => (last_part(name), alias),
+            TableFactor::Derived { alias, .. }
+            | TableFactor::TableFunction { alias, .. }
+            | TableFactor::UNNEST { alias, .. }
+            | TableFactor::NestedJoin { alias, .. } => (None, alias),
+            _ => continue,
+        };
+        found.extend(alias.as_ref().map(|a| a.name.value.clone()).or(name));
+    }
+    found
+}
+
+fn last_part(name: &ObjectName) -> Option<String> {
+    name.0.last().and_then(ObjectNamePart::as_ident).map(|i| i.value.clone())
+}
+
+/// `person.id` of a row column is named `id`, and equal unnamed expressions get names.
+fn name_items(select: &mut Select) {
+    let relations = relations(select);
+    let mut seen: Vec<String> = Vec::new();
+    for (index, item) in select.projection.iter_mut().enumerate() {
+        let SelectItem::UnnamedExpr(expr) = item else { continue };
+        let text = expr.to_string();
+        let alias = match &*expr {
+            Expr::CompoundIdentifier(parts) => {
+                let nested = parts.len() > 2 || !relations.contains(&parts[0].value);
+                // A view over one relation has the plain name, too.
+                nested.then(|| parts.last().cloned()).flatten()
+            }
+            _ if seen.contains(&text) => Some(Ident::new(format!("EXPR${index}"))),
+            _ => None,
+        };
+        seen.push(text);
+        if let Some(alias) = alias {
+            let alias = Ident { quote_style: Some('`'), ..alias };
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+    }
+}
+
+const GROUP_WINDOWS: &[&str] = &["TUMBLE", "HOP", "SESSION"];
+
+fn call_of<'e>(expr: &'e Expr, names: &[&str]) -> Option<(&'e Function, Vec<&'e Expr>)> {
+    let Expr::Function(call) = expr else { return None };
+    let name = last_part(&call.name)?.to_uppercase();
+    if !names.contains(&name.as_str()) {
+        return None;
+    }
+    let FunctionArguments::List(list) = &call.args else { return None };
+    let args = list.args.iter().filter_map(|a| match a {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e),
+        _ => None,
+    });
+    Some((call, args.collect()))
+}
+
+/// `FROM t GROUP BY TUMBLE(ts, i), k` becomes
+/// `FROM TABLE(TUMBLE(t, DESCRIPTOR(ts), i)) AS t GROUP BY window_start, window_end, k`.
+fn group_window(select: &mut Select, script: &Script<'_>) -> Result<(), SqlDiagnostic> {
+    let GroupByExpr::Expressions(groups, _) = &select.group_by else { return Ok(()) };
+    let Some(at) = groups.iter().position(|g| call_of(g, GROUP_WINDOWS).is_some()) else {
+        return Ok(());
+    };
+    let Some((call, args)) = call_of(&groups[at], GROUP_WINDOWS) else { return Ok(()) };
+    let place =
+        call.name.0.first().and_then(ObjectNamePart::as_ident).map_or(Span::empty(), |i| i.span);
+    let span = script.range(place);
+    let kind = last_part(&call.name).unwrap_or_default().to_uppercase();
+    let time = match args.first() {
+        Some(Expr::Identifier(ident)) => ident.clone(),
+        Some(Expr::CompoundIdentifier(parts)) if !parts.is_empty() => {
+            parts[parts.len() - 1].clone()
+        }
+        _ => {
+            let message = format!("{kind} in GROUP BY needs a time column as its first argument");
+            let help = format!("for example {kind}(ts, INTERVAL '1' MINUTE)");
+            return Err(error("E0506", span, message, help));
+        }
+    };
+    let [from] = select.from.as_mut_slice() else {
+        return Err(one_relation(&kind, span));
+    };
+    if !from.joins.is_empty() {
+        return Err(one_relation(&kind, span));
+    }
+    let (relation, alias) = match &mut from.relation {
+        TableFactor::Table { name, alias, args: None, version: None, .. } => {
+            let idents: Vec<Ident> = name.0.iter().filter_map(|p| p.as_ident().cloned()).collect();
+            let alias = alias.clone().or_else(|| idents.last().map(|i| table_alias(i.clone())));
+            (Expr::CompoundIdentifier(idents), alias)
+        }
+        TableFactor::Derived { subquery, alias, .. } => {
+            (Expr::Subquery(subquery.clone()), alias.clone())
+        }
+        _ => return Err(one_relation(&kind, span)),
+    };
+    let descriptor = function("DESCRIPTOR", vec![Expr::Identifier(time)], place);
+    let mut arguments = vec![relation, descriptor];
+    arguments.extend(args.iter().skip(1).map(|e| (*e).clone()));
+    if kind == "SESSION" {
+        arguments.push(function(BY_GROUP, Vec::new(), place));
+    }
+    let expr = function(&kind, arguments, place);
+    from.relation = TableFactor::TableFunction { expr, alias };
+    let column = |name: &str| Expr::Identifier(Ident::with_span(place, name));
+    if let GroupByExpr::Expressions(groups, _) = &mut select.group_by {
+        groups
+            .splice(at..=at, [column("window_start"), column("window_end"), column("window_time")]);
+    }
+    let replace = |e: &mut Expr| {
+        let name = match &*e {
+            Expr::Function(call) => last_part(&call.name).unwrap_or_default().to_uppercase(),
+            _ => return ControlFlow::<()>::Continue(()),
+        };
+        if let Some((window, part)) = name.split_once('_')
+            && GROUP_WINDOWS.contains(&window)
+        {
+            let name = match part {
+                "START" => "window_start",
+                "END" => "window_end",
+                "ROWTIME" | "PROCTIME" => "window_time",
+                _ => return ControlFlow::Continue(()),
+            };
+            *e = column(name);
+        }
+        ControlFlow::Continue(())
+    };
+    for item in &mut select.projection {
+        let _ = visit_expressions_mut(item, replace);
+    }
+    if let Some(having) = &mut select.having {
+        let _ = visit_expressions_mut(having, replace);
+    }
+    Ok(())
+}
+
+fn one_relation(kind: &str, span: Range<usize>) -> SqlDiagnostic {
+    let message = format!("{kind} in GROUP BY needs exactly one table in FROM");
+    error("E0506", span, message, "put the join into a view or a subquery")
+}
+
+fn table_alias(name: Ident) -> TableAlias {
+    TableAlias { explicit: true, name, columns: Vec::new(), at: None }
+}
+
+fn function(name: &str, args: Vec<Expr>, place: Span) -> Expr {
+    let args = args.into_iter().map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).collect();
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::with_span(place, name))]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}

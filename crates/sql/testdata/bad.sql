@@ -1,0 +1,148 @@
+-- Bad statements, one per paragraph, each after the tables that the test declares.
+SELEC auction FROM bid
+
+INSERT INTO out SELECT auctoin, price FROM bid
+
+INSERT INTO out SELECT auction, price FROM bids
+
+INSERT INTO outt SELECT auction, price FROM bid
+
+INSERT INTO out SELECT auction FROM bid
+
+INSERT INTO out SELECT auction, price, bidder FROM bid
+
+INSERT INTO out SELECT channel, price FROM bid
+
+INSERT INTO out (auction, prize) SELECT auction, price FROM bid
+
+INSERT INTO out SELECT auction, price FROM bid WHERE
+
+INSERT INTO out SELECT auction price FROM bid WHERE (price > 1
+
+INSERT INTO out SELECT auction, lowr(channel) FROM bid
+
+INSERT INTO out SELECT auction, SUM(channel) FROM bid GROUP BY auction
+
+INSERT INTO out SELECT auction, price FROM bid GROUP BY auction
+
+INSERT INTO out SELECT auction, price FROM bid b JOIN auction a ON b.auction = a.id WHERE extra = 'x'
+
+INSERT INTO files SELECT auction, COUNT(*) FROM bid GROUP BY auction
+
+INSERT OVERWRITE out SELECT auction, price FROM bid
+
+INSERT INTO out
+
+INSERT INTO out SELECT auction, price FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(price), INTERVAL '1' MINUTE))
+
+INSERT INTO out SELECT auction, price FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(datetime), INTERVAL '1' MINUTE))
+
+INSERT INTO out SELECT auction, price FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(`dateTime`)))
+
+INSERT INTO out SELECT auction, price FROM TABLE(TUMBLE(TABLE bid, `dateTime`, INTERVAL '1' MINUTE))
+
+INSERT INTO out SELECT auction, price FROM TABLE(HOP(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '3' SECOND, INTERVAL '10' SECOND))
+
+INSERT INTO out SELECT auction, price FROM TABLE(CUMULATE(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '3' SECOND, INTERVAL '10' SECOND))
+
+INSERT INTO out SELECT auction, price FROM TABLE(TUMBEL(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '1' MINUTE))
+
+INSERT INTO out SELECT auction, price FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '1' MONTH))
+
+INSERT INTO out SELECT auction, price FROM TABLE(SESSION(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '1' MINUTE))
+
+INSERT INTO out SELECT auction, COUNT(*) FROM TABLE(SESSION(TABLE bid PARTITION BY bidder, DESCRIPTOR(`dateTime`), INTERVAL '1' MINUTE)) GROUP BY auction, window_start, window_end
+
+INSERT INTO out SELECT auction, COUNT(*) FROM bid GROUP BY auction, TUMBLE(price + 1, INTERVAL '1' MINUTE)
+
+INSERT INTO out SELECT auction, rn FROM (SELECT auction, RANK() OVER (PARTITION BY auction ORDER BY price) AS rn FROM bid) WHERE rn <= 3
+
+INSERT INTO out SELECT auction, rn FROM (SELECT auction, ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price) AS rn FROM bid) WHERE rn <= 0
+
+INSERT INTO out SELECT auction, ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price) FROM bid
+
+INSERT INTO out SELECT auction, SUM(price) OVER (PARTITION BY auction ORDER BY `dateTime` DESC) FROM bid
+
+INSERT INTO out SELECT auction, SUM(price) OVER (ORDER BY `dateTime` ROWS BETWEEN CURRENT ROW AND 2 FOLLOWING) FROM bid
+
+INSERT INTO out SELECT auction, LEAD(price) OVER (PARTITION BY auction ORDER BY `dateTime`) FROM bid
+
+INSERT INTO out SELECT auction, price FROM bid ORDER BY price
+
+INSERT INTO out SELECT auction, price FROM bid LIMIT 0
+
+INSERT INTO out SELECT 1, 2
+
+INSERT INTO out VALUES (1, 2)
+
+INSERT INTO out SELECT b.auction, a.id FROM bid b JOIN auction FOR SYSTEM_TIME AS OF b.nope AS a ON b.auction = a.id
+
+INSERT INTO out SELECT auction, price FROM bid UNION ALL SELECT auction FROM bid
+
+INSERT INTO out SELECT auction, CAST(channel AS NOTYPE) FROM bid
+
+INSERT INTO out SELECT auction, price + channel FROM bid
+
+INSERT INTO out SELECT auction, price FROM bid; garbage
+
+INSERT INTO out SELECT auction, 'unclosed FROM bid
+
+CREATE TABLE t (a BIGINT, a INT) WITH ('connector' = 'print')
+
+CREATE TABLE t (a BIGNIT) WITH ('connector' = 'print')
+
+CREATE TABLE t (a BIGINT PRIMARY KEY) WITH ('connector' = 'print')
+
+CREATE TABLE t (a BIGINT, PRIMARY KEY (b) NOT ENFORCED) WITH ('connector' = 'print')
+
+CREATE TABLE t (a BIGINT, UNIQUE (a)) WITH ('connector' = 'print')
+
+CREATE TABLE t (a BIGINT) WITH (connector = 'print')
+
+CREATE TABLE t (a BIGINT) WITH ('connector' = 'print', 'limit' = '1', 'limit' = '2')
+
+CREATE TABLE t (a BIGINT
+
+CREATE TABLE t () WITH ('connector' = 'print')
+
+CREATE TABLE bid (a BIGINT) WITH ('connector' = 'print')
+
+CREATE TABLE t LIKE nothing
+
+CREATE TABLE t (a BIGINT); INSERT INTO t SELECT auction FROM bid
+
+CREATE TABLE t (a BIGINT) WITH ('connector' = 'prnt'); INSERT INTO t SELECT auction FROM bid
+
+CREATE TABLE t (a BIGINT) WITH ('connector' = 'print', 'limt' = '1'); INSERT INTO t SELECT auction FROM bid
+
+CREATE TABLE t (a BIGINT) WITH ('connector' = 'print', 'limit' = 'many'); INSERT INTO t SELECT auction FROM bid
+
+CREATE TABLE t (a BIGINT) WITH ('connector' = 'datagen', 'rows-per-secnd' = '1'); INSERT INTO out SELECT a, a FROM t
+
+CREATE TABLE t (nope BIGINT) WITH ('connector' = 'nexmark', 'table' = 'bid'); INSERT INTO out SELECT nope, nope FROM t
+
+CREATE TABLE t (auction STRING) WITH ('connector' = 'nexmark', 'table' = 'bid'); INSERT INTO out SELECT 1, 1 FROM t
+
+CREATE TABLE t (a BIGINT, b AS c + 1) WITH ('connector' = 'datagen'); INSERT INTO out SELECT a, b FROM t
+
+CREATE TABLE t (a BIGINT, WATERMARK FOR a AS a - INTERVAL '1' SECOND) WITH ('connector' = 'datagen'); INSERT INTO out SELECT a, a FROM t
+
+CREATE TABLE t (a BIGINT, ts TIMESTAMP(3), WATERMARK FOR tz AS tz) WITH ('connector' = 'datagen'); INSERT INTO out SELECT a, a FROM t
+
+CREATE TABLE t (a BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS a) WITH ('connector' = 'datagen'); INSERT INTO out SELECT a, a FROM t
+
+CREATE VIEW v (a, b, c) AS SELECT auction, price FROM bid
+
+CREATE VIEW v AS
+
+CREATE FUNCTION f AS 'com.example.F'
+
+CREATE CATALOG c WITH ('type' = 'x')
+
+DROP TABLE nothing
+
+DESCRIBE nothing
+
+SET 'parallelism.default' 4
+
+EXPLAIN CREATE TABLE t (a INT)

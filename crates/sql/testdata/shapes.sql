@@ -1,0 +1,42 @@
+-- Query shapes, one per paragraph, each after the tables that the test declares.
+INSERT INTO out SELECT auction, price FROM bid WHERE MOD(auction, 7) = 0
+
+INSERT INTO out SELECT auction, COUNT(*) FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '10' SECOND)) GROUP BY auction, window_start, window_end
+
+INSERT INTO out SELECT auction, COUNT(*) FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(p), INTERVAL '10' SECOND)) GROUP BY auction, window_start, window_end
+
+INSERT INTO out SELECT auction, COUNT(*) FROM bid GROUP BY auction, HOP(`dateTime`, INTERVAL '2' SECOND, INTERVAL '10' SECOND)
+
+INSERT INTO out SELECT b.bidder, COUNT(*) FROM bid b GROUP BY b.bidder, SESSION(b.`dateTime`, INTERVAL '10' SECOND)
+
+INSERT INTO out SELECT auction, COUNT(*) FROM TABLE(CUMULATE(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '2' SECOND, INTERVAL '10' SECOND)) GROUP BY auction, window_start, window_end
+
+INSERT INTO out SELECT x.auction, x.n FROM (SELECT auction, COUNT(*) AS n, window_start AS s, window_end AS e FROM TABLE(HOP(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '2' SECOND, INTERVAL '10' SECOND)) GROUP BY auction, window_start, window_end) x JOIN (SELECT MAX(n) AS top, s, e FROM (SELECT COUNT(*) AS n, window_start AS s, window_end AS e FROM TABLE(HOP(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '2' SECOND, INTERVAL '10' SECOND)) GROUP BY auction, window_start, window_end) c GROUP BY s, e) m ON x.s = m.s AND x.e = m.e AND x.n >= m.top
+
+INSERT INTO out SELECT b.auction, b.price FROM bid b JOIN auction a ON b.auction = a.id AND b.`dateTime` BETWEEN a.`dateTime` AND a.`dateTime` + INTERVAL '10' SECOND
+
+INSERT INTO out SELECT b.auction, b.price FROM bid b JOIN auction a ON b.auction = a.id WHERE a.category = 10
+
+INSERT INTO out SELECT auction, price FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY bidder, auction ORDER BY `dateTime` DESC) AS rn FROM bid) WHERE rn <= 1
+
+INSERT INTO out SELECT auction, price FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price DESC) AS rn FROM bid) WHERE rn <= 10
+
+INSERT INTO out SELECT category, AVG(best) FROM (SELECT MAX(b.price) AS best, a.category FROM auction a, bid b WHERE a.id = b.auction AND b.`dateTime` BETWEEN a.`dateTime` AND a.expires GROUP BY a.id, a.category) q GROUP BY category
+
+INSERT INTO out SELECT auction, COUNT(DISTINCT bidder) FILTER (WHERE price > 10) FROM bid GROUP BY auction HAVING COUNT(*) > 1
+
+INSERT INTO out SELECT auction, SUM(price) OVER (PARTITION BY auction ORDER BY `dateTime` ROWS BETWEEN 9 PRECEDING AND CURRENT ROW) FROM bid
+
+INSERT INTO out SELECT DISTINCT auction, price FROM bid
+
+INSERT INTO out SELECT auction, price FROM bid UNION ALL SELECT id, seller FROM auction
+
+INSERT INTO out SELECT auction, price FROM bid WHERE auction IN (SELECT id FROM auction WHERE category = 10)
+
+INSERT INTO out SELECT auction, price FROM bid b WHERE NOT EXISTS (SELECT 1 FROM auction a WHERE a.id = b.auction)
+
+EXECUTE STATEMENT SET BEGIN INSERT INTO out SELECT auction, price FROM bid WHERE price > 1; INSERT INTO files SELECT auction, price FROM bid WHERE price > 1; END
+
+WITH big AS (SELECT * FROM bid WHERE price > 100) SELECT auction, price FROM big
+
+INSERT INTO out SELECT auction, price FROM bid ORDER BY `dateTime`
