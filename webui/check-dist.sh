@@ -5,7 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 if [ ! -e node_modules/.ready ] || [ package-lock.json -nt node_modules/.ready ]; then
-  npm ci --no-audit --no-fund --loglevel=error >&2
+  # Not `npm ci`: it refuses the lock where the registry lacks packages of other platforms. This
+  # takes the same versions and leaves the lock as it is.
+  npm install --no-save --no-audit --no-fund --loglevel=error >&2
   touch node_modules/.ready
 fi
 if grep -q '"resolved"' package-lock.json; then
