@@ -16,7 +16,7 @@ mod verify;
 
 pub use manifest::{CheckpointKind, MANIFEST_VERSION, Manifest, VertexSnapshot};
 pub use restore::{check_compatible, committables, restore_task, source_splits};
-pub use storage::{CheckpointStorage, Committed, INLINE_LIMIT};
+pub use storage::{CheckpointStorage, Committed};
 pub use verify::{ManifestSummary, ObjectReport, VerifyReport};
 
 #[cfg(test)]

@@ -12,13 +12,10 @@ use model::deployment::{StateHandle, StateLocation};
 use model::{CheckpointId, Error, JobId, Result};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
-use storage::{Opened, get_all, put_all, store_error};
+use storage::{Opened, Parts, Written, get_all, put_parts, store_error};
 
 use crate::file;
 use crate::manifest::Manifest;
-
-/// State of at most this many bytes goes into the manifest instead of an object.
-pub const INLINE_LIMIT: usize = 16 << 10;
 
 const MANIFEST_FILE: &str = "manifest.json";
 /// How often an ambiguous commit is decided anew before it is given up.
@@ -63,34 +60,19 @@ impl CheckpointStorage {
         format!("{}/{}", self.opened.uri, folder(job, checkpoint))
     }
 
-    /// Writes one state object; `name` is unique per attempt (`<vertex>-<subtask>-<attempt>`).
-    /// Small state is returned as inline and written nowhere.
-    pub async fn put_state(
-        &self,
-        job: JobId,
-        checkpoint: CheckpointId,
-        name: &str,
-        bytes: Bytes,
-    ) -> Result<StateLocation> {
-        if bytes.len() <= INLINE_LIMIT {
-            return Ok(StateLocation::Inline { bytes });
-        }
-        let path = self.put_object(job, checkpoint, name, bytes).await?;
-        Ok(StateLocation::Object { path })
-    }
-
-    /// As [`Self::put_state`], but always an object. Returns its path below the root.
+    /// Writes one state object while it is made; `name` is unique per attempt
+    /// (`<vertex>-<subtask>-<attempt>`). Answers its path below the root.
     /// Overwrites: an upload that was cut off may be repeated.
     pub async fn put_object(
         &self,
         job: JobId,
         checkpoint: CheckpointId,
         name: &str,
-        bytes: Bytes,
-    ) -> Result<String> {
+        parts: Parts,
+    ) -> Result<(String, Written)> {
         let path = format!("{}/{name}.state", folder(job, checkpoint));
-        put_all(&*self.opened.store, &self.opened.path(&path)?, bytes).await?;
-        Ok(path)
+        let written = put_parts(&*self.opened.store, &self.opened.path(&path)?, parts).await?;
+        Ok((path, written))
     }
 
     /// Reads one piece of state and checks its length and checksum. `job` is the job that

@@ -10,6 +10,7 @@ mod suite;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::stream::{self, StreamExt};
 use model::deployment::{
     CommittableBytes, STATE_FORMAT, StateHandle, StateLocation, SubtaskSnapshot,
 };
@@ -100,12 +101,17 @@ pub(crate) async fn with_object(
     mut manifest: Manifest,
     state: Bytes,
 ) -> (Manifest, StateHandle) {
-    let location =
-        storage.put_state(JOB, manifest.checkpoint, "counts-0-2", state.clone()).await.unwrap();
-    let handle = handle(location, &state, (0, 64));
+    let put = storage.put_object(JOB, manifest.checkpoint, "counts-0-2", one_part(state.clone()));
+    let (path, written) = put.await.unwrap();
+    assert_eq!(written.length, state.len() as u64);
+    let handle = handle(StateLocation::Object { path }, &state, (0, 64));
     let counts = manifest.vertices.get_mut(&VertexId(2)).unwrap();
     counts.subtasks[0].operators.insert("large".to_owned(), vec![handle.clone()]);
     (manifest, handle)
+}
+
+pub(crate) fn one_part(state: Bytes) -> storage::Parts {
+    stream::once(async { Ok(state) }).boxed()
 }
 
 /// More than what is kept inline.

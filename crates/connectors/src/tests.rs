@@ -24,6 +24,7 @@ fn every_described_connector_can_be_made_or_says_why_not() {
                     options,
                     declared_schema: Some(Arc::clone(&schema)),
                     projection: None,
+                    pushdown: Default::default(),
                 })
                 .err(),
             Role::Sink => {
@@ -48,6 +49,7 @@ fn an_unknown_connector_names_the_likely_one() {
         options: json!({}),
         declared_schema: None,
         projection: None,
+        pushdown: Default::default(),
     };
     let error = all().source(&spec).err().unwrap();
     assert_eq!(error.message, "there is no source connector `filesytem`");

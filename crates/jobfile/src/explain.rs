@@ -6,6 +6,7 @@ mod relational;
 use std::fmt::Write as _;
 
 use arrow::datatypes::Schema;
+use model::connector::Pushdown;
 use model::job_graph::{JobEdge, JobGraph, JobVertex, OperatorNode, Partitioning};
 use model::operator_spec::{
     AggregateCall, AggregateStage, JoinType, Keep, NamedExpression, OperatorSpec, Window,
@@ -121,6 +122,16 @@ fn columns(schema: &Schema) -> String {
     format!("{}{changelog}", fields.join(", "))
 }
 
+/// What a source may leave out beyond columns.
+fn pushed_down(pushdown: &Pushdown) -> String {
+    let fields = pushdown.fields.iter().map(|(c, f)| format!(", of {c}: {}", f.join(", ")));
+    let values = pushdown.values.iter().map(|(column, values)| {
+        let values: Vec<String> = values.iter().map(i64::to_string).collect();
+        format!(", only {column} {}", values.join(", "))
+    });
+    fields.chain(values).collect()
+}
+
 /// What an operator does, in one line.
 fn detail(spec: &OperatorSpec) -> String {
     match spec {
@@ -129,6 +140,7 @@ fn detail(spec: &OperatorSpec) -> String {
                 Some(columns) => format!(", columns {}", columns.join(", ")),
                 None => String::new(),
             };
+            let columns = format!("{columns}{}", pushed_down(&source.pushdown));
             let dead = if *dead_letter { ", bad records to dead letter" } else { "" };
             let aligned = alignment.as_ref().map(|a| {
                 format!(", within {} of group {}", show_duration(a.max_drift_ms), a.group)

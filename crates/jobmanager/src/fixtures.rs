@@ -51,6 +51,7 @@ pub(crate) fn graph(parallelism: u32) -> JobGraph {
         options: serde_json::Value::Null,
         declared_schema: None,
         projection: None,
+        pushdown: Default::default(),
     };
     let sink =
         SinkSpec { connector: "out".into(), options: serde_json::Value::Null, schema: schema() };

@@ -1,9 +1,10 @@
 //! How the rest of the system gets sources and sinks without knowing any of them.
 //! Implemented by `connectors::all()`; only the binary names it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,6 +22,44 @@ pub struct SourceSpec {
     /// Columns that somebody downstream reads; the source need not produce others.
     /// `None`: all.
     pub projection: Option<Vec<String>>,
+    /// What else the source may leave out. It need not: readers filter all the same.
+    #[serde(default, skip_serializing_if = "Pushdown::is_empty")]
+    pub pushdown: Pushdown,
+}
+
+/// What readers of a source do not look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushdown {
+    /// By column of type ROW, the fields that are read; a column that is not here is read whole.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, Vec<String>>,
+    /// By column of an integer type, the values it may have: every reader drops the rows
+    /// with others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, Vec<i64>>,
+}
+
+impl Pushdown {
+    /// Whether everything is looked at.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.values.is_empty()
+    }
+
+    /// The schema of a source that leaves out the fields that are not read.
+    pub fn narrow(&self, schema: &SchemaRef) -> SchemaRef {
+        if self.fields.is_empty() {
+            return Arc::clone(schema);
+        }
+        let narrow = |field: &FieldRef| match (field.data_type(), self.fields.get(field.name())) {
+            (DataType::Struct(fields), Some(read)) => {
+                let kept = fields.iter().filter(|f| read.contains(f.name())).cloned().collect();
+                Arc::new(field.as_ref().clone().with_data_type(DataType::Struct(kept)))
+            }
+            _ => Arc::clone(field),
+        };
+        let fields: Fields = schema.fields().iter().map(narrow).collect();
+        Arc::new(Schema::new(fields))
+    }
 }
 
 /// A sink as the job graph carries it.

@@ -104,7 +104,7 @@ pub struct StateHandle {
 }
 
 /// The only state format so far: a sequence of tables as Arrow IPC streams (`state::snapshot`).
-pub const STATE_FORMAT: u32 = 1;
+pub const STATE_FORMAT: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]

@@ -38,6 +38,23 @@ pub trait Expressions: Send + Sync {
         text: &str,
         schema: &SchemaRef,
     ) -> std::result::Result<Vec<String>, ExpressionError>;
+    /// As [`Self::columns`], and of columns of type ROW the fields that it reads, where it
+    /// reads no more of them; `None` beside a column stands for all of it.
+    fn fields(
+        &self,
+        text: &str,
+        schema: &SchemaRef,
+    ) -> std::result::Result<Vec<(String, Option<String>)>, ExpressionError> {
+        Ok(self.columns(text, schema)?.into_iter().map(|column| (column, None)).collect())
+    }
+    /// Of a predicate: integer columns with the one value without which it is not true.
+    fn required_values(
+        &self,
+        _text: &str,
+        _schema: &SchemaRef,
+    ) -> std::result::Result<Vec<(String, i64)>, ExpressionError> {
+        Ok(Vec::new())
+    }
 }
 
 impl From<ExpressionError> for crate::Error {

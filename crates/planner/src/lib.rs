@@ -3,7 +3,7 @@
 //! they were written.
 //!
 //! Stages: [`logical`] (operators with schemas) -> [`prune`] (columns that nobody reads) ->
-//! [`assemble`] (exchanges, stages, chains). [`diagnostic`] tells users what is wrong and
+//! [`pushdown`] (what else sources may leave out) -> [`assemble`] (exchanges, stages, chains). [`diagnostic`] tells users what is wrong and
 //! where. Called by `jobfile`, which owns the envelope, and by `sql`, which implements
 //! [`sql::SqlPlanner`].
 
@@ -12,6 +12,7 @@ pub mod diagnostic;
 pub mod logical;
 pub mod names;
 pub mod prune;
+pub mod pushdown;
 pub mod sql;
 pub mod sql_type;
 
@@ -41,6 +42,7 @@ pub struct Cut {
 /// nothing that reaches no sink (see [`prune::drop_unused`]).
 pub fn cut(mut ops: Vec<Op>, ctx: &Context<'_>) -> Result<Cut, AssembleError> {
     prune::prune(&mut ops, ctx.expressions);
+    pushdown::push_down(&mut ops, ctx.expressions);
     let placed = assemble::place(&ops, ctx)?;
     let (vertices, edges) = assemble::vertices(&placed);
     let nodes = placed.iter().map(|p| (p.op.uid.clone(), p.op.node)).collect();

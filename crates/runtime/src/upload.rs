@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::{BoxFuture, Shared};
+use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use model::deployment::{
     CommittableBytes, STATE_FORMAT, SnapshotTimings, StateHandle, StateLocation, SubtaskSnapshot,
@@ -17,6 +18,7 @@ use model::fault::FaultPoint;
 use model::key_group::KeyGroupRange;
 use model::source::Split;
 use model::{CheckpointId, Clock, Error, ErrorKind, ExecutionAttemptId, JobId, Result};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -27,6 +29,8 @@ use crate::task::TaskControl;
 
 /// State up to this many bytes lies in the manifest itself.
 pub const INLINE_BYTES: usize = 16 << 10;
+/// Parts of encoded state that wait for the storage.
+const PARTS_READY: usize = 2;
 /// State objects fetched at a time on restore.
 const FETCHES: usize = 8;
 
@@ -42,14 +46,14 @@ pub struct StoredObject {
 /// The checkpoint storage as a task sees it. Implemented by `taskmanager` over `checkpoint`.
 #[async_trait]
 pub trait SnapshotStore: Send + Sync {
-    /// Stores `bytes` as the object `name` of the checkpoint. Overwrites: an upload that
+    /// Stores what comes as the object `name` of the checkpoint. Overwrites: an upload that
     /// was cut off may be repeated.
     async fn put(
         &self,
         job: JobId,
         checkpoint: CheckpointId,
         name: String,
-        bytes: Bytes,
+        parts: BoxStream<'static, Result<Bytes>>,
     ) -> Result<StoredObject>;
     /// The bytes of a handle whose location is an object, length and checksum verified.
     async fn get(&self, handle: &StateHandle) -> Result<Bytes>;
@@ -260,36 +264,54 @@ async fn store_operators(
     operators: Vec<FrozenOperator>,
 ) -> Result<BTreeMap<String, Vec<StateHandle>>> {
     let mut handles = BTreeMap::new();
-    let mut objects = 0;
-    for FrozenOperator { uid, frozen } in operators {
-        // Encoding a large state keeps a thread busy; not one that serves calls.
-        let bytes = tokio::task::spawn_blocking(move || frozen.encode())
-            .await
-            .map_err(|e| Error::internal("encoding state panicked; see the log").caused_by(e))?
-            .map(Bytes::from)
-            .map_err(|e| e.at(format!("encode the state of `{uid}`")))?;
-        FaultPoint::StateUpload.pass();
-        let (length, crc32c, location) = if bytes.len() <= INLINE_BYTES {
-            (bytes.len() as u64, crc32c::crc32c(&bytes), StateLocation::Inline { bytes })
-        } else {
-            let name = object_name(&context.attempt, objects);
-            objects += 1;
-            let job = context.attempt.job;
-            let stored = context
-                .store
-                .put(job, checkpoint, name, bytes)
-                .await
-                .map_err(|e| e.at(format!("store the state of `{uid}`")))?;
-            (stored.length, stored.crc32c, StateLocation::Object { path: stored.path })
-        };
-        let key_groups = context.key_groups;
-        let handle = StateHandle { location, length, crc32c, key_groups, format: STATE_FORMAT };
+    for (index, FrozenOperator { uid, frozen }) in operators.into_iter().enumerate() {
+        let handle = store_operator(context, checkpoint, index, frozen).await;
+        let handle = handle.map_err(|e| e.at(format!("store the state of `{uid}`")))?;
         handles.insert(uid, vec![handle]);
     }
     Ok(handles)
 }
 
-/// One object per operator with more than a little state; a chain seldom has two.
+/// Stores one operator's state while it is encoded: of a large one only a few parts are in
+/// memory, and little state goes into the manifest itself.
+async fn store_operator(
+    context: &UploadContext,
+    checkpoint: CheckpointId,
+    index: usize,
+    frozen: state::Frozen,
+) -> Result<StateHandle> {
+    let (send, mut parts) = mpsc::channel::<Result<Bytes>>(PARTS_READY);
+    // Encoding a large state keeps a thread busy; not one that serves calls.
+    let encoding = tokio::task::spawn_blocking(move || {
+        let encoded = frozen.encode_to(&mut |part| send.blocking_send(Ok(part)).is_ok());
+        if let Err(error) = encoded {
+            // Nobody there: the upload failed first, and says why.
+            let _ = send.blocking_send(Err(error));
+        }
+    });
+    let first = parts.recv().await.unwrap_or_else(|| Ok(Bytes::new()))?;
+    FaultPoint::StateUpload.pass();
+    let (length, crc32c, location) = if first.len() <= INLINE_BYTES {
+        (first.len() as u64, crc32c::crc32c(&first), StateLocation::Inline { bytes: first })
+    } else {
+        let name = object_name(&context.attempt, index);
+        let job = context.attempt.job;
+        let rest = stream::unfold(parts, |mut parts| async {
+            parts.recv().await.map(|part| (part, parts))
+        });
+        let parts = stream::once(async { Ok(first) }).chain(rest).boxed();
+        let stored = context.store.put(job, checkpoint, name, parts).await?;
+        (stored.length, stored.crc32c, StateLocation::Object { path: stored.path })
+    };
+    // A panic cuts the parts off without an error among them.
+    encoding
+        .await
+        .map_err(|e| Error::internal("encoding state panicked; see the log").caused_by(e))?;
+    let key_groups = context.key_groups;
+    Ok(StateHandle { location, length, crc32c, key_groups, format: STATE_FORMAT })
+}
+
+/// One object per operator with more than a little state.
 fn object_name(attempt: &ExecutionAttemptId, index: usize) -> String {
     let ExecutionAttemptId { vertex, subtask, attempt, .. } = attempt;
     match index {

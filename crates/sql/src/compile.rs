@@ -23,7 +23,7 @@ use model::{Error, ErrorKind};
 
 use crate::registry::{Functions, Provider};
 use crate::text::{DIALECT, Text};
-use crate::{diagnose, flink};
+use crate::{diagnose, flink, reads};
 
 /// Compilation runs on a thread of its own with a large stack, because the parser and
 /// DataFusion walk trees recursively. It happens once per operator, never per batch.
@@ -169,6 +169,24 @@ impl Expressions for SqlExpressions {
     fn columns(&self, text: &str, schema: &SchemaRef) -> Result<Vec<String>, ExpressionError> {
         let mut text = Text::new(text)?;
         with_stack(|| self.column_names(&mut text, schema))
+    }
+
+    fn fields(
+        &self,
+        text: &str,
+        schema: &SchemaRef,
+    ) -> Result<Vec<(String, Option<String>)>, ExpressionError> {
+        let mut text = Text::new(text)?;
+        with_stack(|| Ok(reads::fields(&self.typed(&mut text, schema)?.expr)))
+    }
+
+    fn required_values(
+        &self,
+        text: &str,
+        schema: &SchemaRef,
+    ) -> Result<Vec<(String, i64)>, ExpressionError> {
+        let mut text = Text::new(text)?;
+        with_stack(|| Ok(reads::required_values(&self.typed(&mut text, schema)?.expr, schema)))
     }
 }
 

@@ -13,6 +13,7 @@ mod compile;
 mod diagnose;
 mod flink;
 mod query;
+mod reads;
 mod registry;
 mod text;
 

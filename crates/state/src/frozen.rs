@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::SchemaRef;
 use arrow_ipc::writer::StreamWriter;
+use bytes::Bytes;
 use model::key_group::KEY_HASH_VERSION;
 use model::{Error, Result, Watermark};
 
@@ -17,11 +18,13 @@ use crate::log::{Log, LogBatch, compact_views, decode};
 use crate::pane::{COPIED, DEAD, Pane};
 use crate::pane_cold::start_cold_key;
 use crate::shape::TableShape;
-use crate::snapshot_file::{self, ColumnSchema, Header, Section, SectionSchema};
+use crate::snapshot_file::{ColumnSchema, FileWriter, Header, Section, SectionSchema};
 use crate::{Column, Table};
 
 /// Rows per record batch of a section.
-const BATCH_ROWS: usize = 64 * 1024;
+const BATCH_ROWS: usize = 16 * 1024;
+/// A batch of so many rows is not worth a copy into a larger one.
+const ENOUGH_ROWS: usize = 1024;
 
 /// The state of one operator in one subtask at one moment. Does not change with the store.
 pub struct Frozen {
@@ -143,14 +146,26 @@ impl Frozen {
             && self.logs.iter().all(|log| log.batches.is_empty())
     }
 
-    /// The snapshot file, format 1. Takes time with the state's size: not for the task's thread.
-    pub fn encode(mut self) -> Result<Vec<u8>> {
-        let mut body = Vec::new();
+    /// The snapshot file in one piece, see [`Self::encode_to`]. For tests and small state.
+    pub fn encode(self) -> Result<Vec<u8>> {
+        let mut file = Vec::new();
+        self.encode_to(&mut |part| {
+            file.extend_from_slice(&part);
+            true
+        })?;
+        Ok(file)
+    }
+
+    /// Hands the snapshot file on in parts of [`crate::PART_BYTES`], the last one smaller, at
+    /// least one; so much and one batch are held at once. Stops with an error when `put`
+    /// answers `false`. Takes time with the state's size: not for the task's thread.
+    pub fn encode_to(mut self, put: &mut dyn FnMut(Bytes) -> bool) -> Result<()> {
+        let mut file = FileWriter::start(put);
         let mut sections = Vec::new();
         for table in std::mem::take(&mut self.tables) {
             let (name, schema) = (table.shape.name.clone(), table.schema());
             let cold = &mut self.cold;
-            let mut section = SectionWriter::start(&mut body, name, schema)?;
+            let mut section = SectionWriter::start(&mut file, name, schema)?;
             // Consumed pane by pane, to free each as soon as it is written.
             for pane in table.panes {
                 write_pane(&table.shape, pane, cold, &mut section)?;
@@ -162,7 +177,7 @@ impl Frozen {
                 columns: ColumnSchema::of(log.schema.fields().iter().map(AsRef::as_ref)),
                 key_columns: log.key_columns.clone(),
             };
-            let mut section = SectionWriter::start(&mut body, log.name.clone(), schema)?;
+            let mut section = SectionWriter::start(&mut file, log.name.clone(), schema)?;
             for (namespace, batch) in log.batches {
                 let batch = match batch {
                     FrozenBatch::Memory(batch) => batch,
@@ -178,7 +193,7 @@ impl Frozen {
             key_hash_version: KEY_HASH_VERSION,
             tables: sections,
         };
-        snapshot_file::write(&header, body)
+        file.finish(&header)
     }
 }
 
@@ -186,7 +201,7 @@ fn write_pane(
     shape: &Arc<TableShape>,
     mut pane: FrozenPane,
     cold: &mut Option<Box<dyn ColdSnapshot>>,
-    section: &mut SectionWriter<'_>,
+    section: &mut SectionWriter<'_, '_>,
 ) -> Result<()> {
     if std::mem::take(&mut pane.partly_cold) {
         let cold = cold.as_mut().ok_or_else(no_cold_snapshot)?;
@@ -214,7 +229,7 @@ fn write_pane(
 fn write_memory(
     shape: &TableShape,
     pane: &FrozenPane,
-    section: &mut SectionWriter<'_>,
+    section: &mut SectionWriter<'_, '_>,
 ) -> Result<()> {
     let live: Vec<u32> = (0..pane.hashes.len() as u32)
         .filter(|slot| pane.flags[*slot as usize] & DEAD == 0)
@@ -262,35 +277,32 @@ fn no_cold_snapshot() -> Error {
     Error::internal("cold state was frozen without a view of the cold store")
 }
 
-/// Collects rows to record batches of at most [`BATCH_ROWS`] and writes them.
-struct SectionWriter<'a> {
-    writer: StreamWriter<&'a mut Vec<u8>>,
+/// Writes rows as record batches; small ones are collected first.
+struct SectionWriter<'a, 'b> {
+    writer: StreamWriter<&'a mut FileWriter<'b>>,
     schema: SchemaRef,
     pending: Vec<RecordBatch>,
     pending_rows: usize,
     section: Section,
 }
 
-impl<'a> SectionWriter<'a> {
-    fn start(body: &'a mut Vec<u8>, name: String, schema: SectionSchema) -> Result<Self> {
+impl<'a, 'b> SectionWriter<'a, 'b> {
+    fn start(file: &'a mut FileWriter<'b>, name: String, schema: SectionSchema) -> Result<Self> {
         let stream = schema.stream_schema();
-        let section = Section { name, schema, rows: 0, offset: body.len() as u64, length: 0 };
-        let writer = StreamWriter::try_new(body, &stream)?;
+        let section = Section { name, schema, rows: 0, offset: file.written, length: 0 };
+        let writer = StreamWriter::try_new(file, &stream)?;
         Ok(Self { writer, schema: stream, pending: Vec::new(), pending_rows: 0, section })
     }
 
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        let mut start = 0;
-        while start < batch.num_rows() {
-            let rows = (batch.num_rows() - start).min(BATCH_ROWS - self.pending_rows);
-            self.pending.push(batch.slice(start, rows));
-            self.pending_rows += rows;
-            start += rows;
-            if self.pending_rows == BATCH_ROWS {
-                self.flush()?;
-            }
+        let rows = batch.num_rows();
+        let large = rows >= ENOUGH_ROWS;
+        if large || self.pending_rows + rows > BATCH_ROWS {
+            self.flush()?;
         }
-        Ok(())
+        self.pending.push(batch);
+        self.pending_rows += rows;
+        if large { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -307,8 +319,8 @@ impl<'a> SectionWriter<'a> {
 
     fn finish(mut self) -> Result<Section> {
         self.flush()?;
-        let body = self.writer.into_inner()?;
-        self.section.length = body.len() as u64 - self.section.offset;
+        let file = self.writer.into_inner()?;
+        self.section.length = file.written - self.section.offset;
         Ok(self.section)
     }
 }

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch, UInt32Array, UInt64Array,
+};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
+use arrow::datatypes::{ByteViewType, DataType, Field, Schema, SchemaRef, UInt64Type};
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use model::{Error, Result};
@@ -269,11 +271,19 @@ fn needed_bytes(array: &ArrayRef) -> Result<usize> {
     })
 }
 
-/// Drops what views do not refer to.
+/// Drops what views do not refer to, where that is much.
 pub(crate) fn compact_views(array: &ArrayRef) -> ArrayRef {
+    fn wasteful<T: ByteViewType>(views: &GenericByteViewArray<T>) -> bool {
+        let held: usize = views.data_buffers().iter().map(|buffer| buffer.len()).sum();
+        held > views.total_buffer_bytes_used() * 5 / 4
+    }
     match array.data_type() {
-        DataType::Utf8View => Arc::new(array.as_string_view().gc()),
-        DataType::BinaryView => Arc::new(array.as_binary_view().gc()),
+        DataType::Utf8View if wasteful(array.as_string_view()) => {
+            Arc::new(array.as_string_view().gc())
+        }
+        DataType::BinaryView if wasteful(array.as_binary_view()) => {
+            Arc::new(array.as_binary_view().gc())
+        }
         _ => Arc::clone(array),
     }
 }

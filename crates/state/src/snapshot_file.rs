@@ -1,12 +1,14 @@
-//! The snapshot file, format 1. Called by `frozen` (write) and `restore` (read).
+//! The snapshot file, format 2. Called by `frozen` (write) and `restore` (read).
 //!
 //! ```text
-//! "WEIRST01" | header length u32 LE | header (JSON) | sections | CRC-32C of all before, u32 LE
+//! "WEIRST02" | sections | header (JSON) | header length u32 LE | CRC-32C of all before, u32 LE
 //! ```
-//! Each section is an Arrow IPC stream; the header names its place counted from the end of
-//! the header. Section columns: `$hash`, `$namespace`, then keys and values, or the log's columns.
+//! Each section is an Arrow IPC stream; the header names its place counted from the end of the
+//! magic. It comes last, so that a large state goes out while it is encoded. Section
+//! columns: `$hash`, `$namespace`, then keys and values, or the log's columns.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -19,11 +21,15 @@ use crate::ValueType;
 use crate::column::arrow_type;
 use crate::log::HASH;
 
-const MAGIC: &[u8; 8] = b"WEIRST01";
+const MAGIC: &[u8; 8] = b"WEIRST02";
 /// What every version's magic starts with.
 const MAGIC_STEM: &[u8; 6] = b"WEIRST";
 const CRC_BYTES: usize = 4;
-const FIXED_BYTES: usize = MAGIC.len() + 4;
+const LENGTH_BYTES: usize = 4;
+
+/// A snapshot is handed on in parts of this size, the last one smaller: what object stores
+/// take as a part of a large object (S3: at least 5 MiB, at most 10,000 of them).
+pub const PART_BYTES: usize = 8 << 20;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Header {
@@ -104,21 +110,63 @@ impl fmt::Display for SectionSchema {
     }
 }
 
-/// Puts the file together around `body`, the sections one behind the other.
-pub(crate) fn write(header: &Header, mut body: Vec<u8>) -> Result<Vec<u8>> {
-    let json = serde_json::to_vec(header)
-        .map_err(|error| Error::internal("cannot write the snapshot header").caused_by(error))?;
-    let length = u32::try_from(json.len())
-        .map_err(|_| Error::internal("the snapshot header is larger than 4 GiB"))?;
-    let mut head = Vec::with_capacity(FIXED_BYTES + json.len());
-    head.extend_from_slice(MAGIC);
-    head.extend_from_slice(&length.to_le_bytes());
-    head.extend_from_slice(&json);
-    body.reserve_exact(head.len() + CRC_BYTES);
-    body.splice(0..0, head);
-    let crc = crc32c::crc32c(&body);
-    body.extend_from_slice(&crc.to_le_bytes());
-    Ok(body)
+/// Takes the parts of a file in order. `false`: nobody wants the rest.
+pub(crate) type PutPart<'a> = &'a mut dyn FnMut(Bytes) -> bool;
+
+/// A snapshot file under construction: what is written goes on in parts of [`PART_BYTES`].
+pub(crate) struct FileWriter<'a> {
+    part: Vec<u8>,
+    /// Bytes of the sections so far.
+    pub(crate) written: u64,
+    crc: u32,
+    put: PutPart<'a>,
+}
+
+impl<'a> FileWriter<'a> {
+    pub(crate) fn start(put: PutPart<'a>) -> Self {
+        Self { part: MAGIC.to_vec(), written: 0, crc: 0, put }
+    }
+
+    /// Writes the header and the checksum behind the sections.
+    pub(crate) fn finish(mut self, header: &Header) -> Result<()> {
+        let json = serde_json::to_vec(header).map_err(|error| {
+            Error::internal("cannot write the snapshot header").caused_by(error)
+        })?;
+        let length = u32::try_from(json.len())
+            .map_err(|_| Error::internal("the snapshot header is larger than 4 GiB"))?;
+        let given_up = |error: io::Error| Error::external(error.to_string());
+        self.write_all(&json).map_err(given_up)?;
+        self.write_all(&length.to_le_bytes()).map_err(given_up)?;
+        let crc = crc32c::crc32c_append(self.crc, &self.part);
+        self.write_all(&crc.to_le_bytes()).map_err(given_up)?;
+        self.hand_on().map_err(given_up)
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        let part = std::mem::take(&mut self.part);
+        self.crc = crc32c::crc32c_append(self.crc, &part);
+        if (self.put)(part.into()) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::BrokenPipe, "the snapshot's upload was given up"))
+    }
+}
+
+impl Write for FileWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.part.len() == PART_BYTES {
+            self.hand_on()?;
+            self.part.reserve_exact(PART_BYTES);
+        }
+        let taken = bytes.len().min(PART_BYTES - self.part.len());
+        self.part.extend_from_slice(&bytes[..taken]);
+        self.written += taken as u64;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A snapshot file whose checksum held.
@@ -136,7 +184,7 @@ impl SnapshotFile {
         if magic != MAGIC {
             if magic.starts_with(MAGIC_STEM) {
                 return Err(Error::user(format!(
-                    "the state snapshot has format {}, this version reads WEIRST01; \
+                    "the state snapshot has format {}, this version reads WEIRST02; \
                      restore it with the version that wrote it",
                     String::from_utf8_lossy(magic)
                 )));
@@ -146,19 +194,21 @@ impl SnapshotFile {
         let (content, crc) = file
             .len()
             .checked_sub(CRC_BYTES)
-            .filter(|at| *at >= FIXED_BYTES)
+            .filter(|at| *at >= MAGIC.len() + LENGTH_BYTES)
             .and_then(|at| file.split_at_checked(at))
             .ok_or_else(|| damaged(format!("it has only {} bytes", file.len())))?;
         let actual = crc32c::crc32c(content);
         if crc != actual.to_le_bytes() {
             return Err(damaged(format!("its {} bytes do not match their checksum", file.len())));
         }
-        let mut length = [0; 4];
-        length.copy_from_slice(&content[MAGIC.len()..FIXED_BYTES]);
-        let end = FIXED_BYTES.saturating_add(u32::from_le_bytes(length) as usize);
-        let json = content
-            .get(FIXED_BYTES..end)
+        let (before, length) = content.split_at(content.len() - LENGTH_BYTES);
+        let length = length.iter().rev().fold(0, |all, byte| all << 8 | usize::from(*byte));
+        let sections_end = before
+            .len()
+            .checked_sub(length)
+            .filter(|end| *end >= MAGIC.len())
             .ok_or_else(|| damaged("its header is longer than the file".into()))?;
+        let json = &before[sections_end..];
         let header: Header = serde_json::from_slice(json)
             .map_err(|error| damaged("its header cannot be read".into()).caused_by(error))?;
         if header.key_hash_version != KEY_HASH_VERSION {
@@ -168,7 +218,7 @@ impl SnapshotFile {
                 header.key_hash_version
             )));
         }
-        let sections = file.slice(end..content.len());
+        let sections = file.slice(MAGIC.len()..sections_end);
         let file = Self { header, sections };
         for section in &file.header.tables {
             file.section(section)?;

@@ -15,7 +15,7 @@ pub mod requests;
 mod s3;
 mod transfer;
 
-pub use transfer::{get_all, put_all};
+pub use transfer::{Parts, Written, get_all, put_parts};
 
 /// An opened store and the place in it that the URI named.
 #[derive(Clone, Debug)]

@@ -1,9 +1,12 @@
 //! Opening by URI, and the promises that `checkpoint` builds on.
 
 use bytes::Bytes;
+use futures::stream::{self, StreamExt};
 use object_store::{ObjectStoreExt, PutMode};
 
 use super::*;
+
+const PART_BYTES: usize = 8 << 20;
 
 fn env<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
     move |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
@@ -35,8 +38,26 @@ async fn large_objects_go_in_parts() {
         let opened = open(&uri).unwrap();
         let path = opened.path("large").unwrap();
         let bytes: Bytes = (0..(20_usize << 20)).map(|i| (i >> 12) as u8).collect();
-        put_all(&*opened.store, &path, bytes.clone()).await.unwrap();
-        assert!(get_all(&*opened.store, &path).await.unwrap().unwrap() == bytes);
+        let parts = |cut: usize| {
+            let starts = (0..bytes.len()).step_by(cut);
+            starts.map(|at| Ok(bytes.slice(at..bytes.len().min(at + cut)))).collect::<Vec<_>>()
+        };
+        let expected = Written { length: bytes.len() as u64, crc32c: crc32c::crc32c(&bytes) };
+        for cut in [PART_BYTES, bytes.len()] {
+            let parts = stream::iter(parts(cut)).boxed();
+            let written = put_parts(&*opened.store, &path, parts).await.unwrap();
+            assert_eq!(written, expected);
+            assert!(get_all(&*opened.store, &path).await.unwrap().unwrap() == bytes);
+        }
+        // What breaks off while it is made does not replace what was there.
+        for cut in [PART_BYTES, bytes.len()] {
+            let mut broken = parts(cut);
+            broken.push(Err(model::Error::internal("no more")));
+            let broken = stream::iter(broken).boxed();
+            let error = put_parts(&*opened.store, &path, broken).await.unwrap_err();
+            assert_eq!(error.message(), "no more");
+            assert!(get_all(&*opened.store, &path).await.unwrap().unwrap() == bytes);
+        }
         if let Some(root) = opened.local_root {
             std::fs::remove_dir_all(root).unwrap();
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use checkpoint::CheckpointStorage;
+use futures::stream::BoxStream;
 use model::deployment::StateHandle;
 use model::{CheckpointId, JobId, Result};
 use runtime::task::{SnapshotStore, StoredObject};
@@ -42,11 +43,10 @@ impl SnapshotStore for JobSnapshots {
         job: JobId,
         checkpoint: CheckpointId,
         name: String,
-        bytes: Bytes,
+        parts: BoxStream<'static, Result<Bytes>>,
     ) -> Result<StoredObject> {
-        let (length, crc32c) = (bytes.len() as u64, crc32c::crc32c(&bytes));
-        let path = self.storage.put_object(job, checkpoint, &name, bytes).await?;
-        Ok(StoredObject { path, length, crc32c })
+        let (path, written) = self.storage.put_object(job, checkpoint, &name, parts).await?;
+        Ok(StoredObject { path, length: written.length, crc32c: written.crc32c })
     }
 
     async fn get(&self, handle: &StateHandle) -> Result<Bytes> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use model::{CheckpointId, ErrorKind};
 
-use super::{JOB, large_state, manifest, with_object};
+use super::{JOB, large_state, manifest, one_part, with_object};
 use crate::CheckpointStorage;
 
 #[tokio::test]
@@ -50,7 +50,8 @@ async fn commit_load_and_list(storage: &CheckpointStorage) {
         assert_eq!(storage.load(JOB, CheckpointId(id)).await.unwrap(), manifest);
         assert_eq!(storage.read_state(JOB, &handle).await.unwrap(), large_state());
     }
-    storage.put_object(JOB, CheckpointId(11), "x-0-1", large_state()).await.unwrap();
+    let parts = one_part(large_state());
+    storage.put_object(JOB, CheckpointId(11), "x-0-1", parts).await.unwrap();
     assert_eq!(storage.list(JOB).await.unwrap(), [1, 2, 10].map(CheckpointId));
 }
 

@@ -29,6 +29,7 @@ fn made(options: Value, projection: Option<&[&str]>) -> Result<Arc<dyn Source>, 
         options,
         declared_schema: Some(schema()),
         projection: projection.map(|p| p.iter().map(|s| (*s).to_owned()).collect()),
+        pushdown: Default::default(),
     })
 }
 
@@ -86,6 +87,7 @@ async fn rows_come_when_they_are_due() {
         options: json!({ "rowsPerSecond": 100, "fields": { "due": { "kind": "scheduled" } } }),
         declared_schema: Some(schema),
         projection: None,
+        pushdown: Default::default(),
     })
     .unwrap();
     assert!(!source.is_bounded());

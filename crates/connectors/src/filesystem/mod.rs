@@ -54,7 +54,10 @@ pub fn sink_info() -> ConnectorInfo {
 pub fn source(spec: &SourceSpec) -> Result<Arc<dyn Source>, OptionError> {
     let declared = crate::options::declared_schema(spec)?;
     let options = SourceOptions::parse(&spec.options, &declared)?;
-    let projected = crate::options::project(&declared, spec.projection.as_deref())?;
+    let mut projected = crate::options::project(&declared, spec.projection.as_deref())?;
+    if matches!(options.format, options::Format::Json(_)) {
+        projected = spec.pushdown.narrow(&projected);
+    }
     Ok(Arc::new(FilesystemSource { options, declared, projected }))
 }
 

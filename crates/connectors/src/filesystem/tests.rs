@@ -31,6 +31,7 @@ fn spec(options: Value, projection: Option<&[&str]>) -> SourceSpec {
         options,
         declared_schema: Some(schema()),
         projection: projection.map(|p| p.iter().map(|s| (*s).to_owned()).collect()),
+        pushdown: Default::default(),
     }
 }
 
@@ -418,6 +419,7 @@ async fn changelogs_carry_op() {
         options: json!({ "path": "memory://ops", "format": "json" }),
         declared_schema: Some(op),
         projection: None,
+        pushdown: Default::default(),
     });
     let rows = read_all(back.unwrap().as_ref()).await.unwrap().rows;
     assert_eq!(rows, ["{\"op\":\"+I\"}", "{\"op\":\"-D\"}"]);

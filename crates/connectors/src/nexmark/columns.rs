@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanBufferBuilder, Int32Array, Int64Array, RecordBatch,
-    StringViewArray, StructArray, TimestampMillisecondArray,
+    StringViewArray, StructArray, TimestampMillisecondArray, new_null_array,
 };
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMillisecondType};
+use arrow::datatypes::{DataType, Field, Fields, Int64Type, SchemaRef, TimestampMillisecondType};
 use model::{Error, Result};
 
 use super::bids::Bids;
@@ -22,15 +22,8 @@ use super::{SCHEDULED, Table};
 
 /// Events of a round that are not bids.
 const OTHERS: usize = (ROUND - BIDS) as usize;
-/// The kinds of a round's events.
-const KINDS: [i32; ROUND as usize] = {
-    let mut kinds = [2; ROUND as usize];
-    kinds[0] = 0;
-    kinds[1] = 1;
-    kinds[2] = 1;
-    kinds[3] = 1;
-    kinds
-};
+/// Where persons, auctions and bids begin in a round.
+const KIND_AT: [u64; 3] = [0, 1, ROUND - BIDS];
 
 const FIRST: [&str; 11] =
     ["Ann", "Bob", "Cid", "Dora", "Eve", "Finn", "Gus", "Hana", "Ivo", "Jan", "Kim"];
@@ -82,6 +75,8 @@ impl Rounds {
 /// How events are made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Maker {
+    /// Of the table of all events: whether persons, auctions and bids are made.
+    pub(super) kinds: [bool; 3],
     pub(super) clock: EventClock,
     pub(super) seed: u64,
     /// When event 0 is due (microseconds since the epoch) and events per second.
@@ -108,15 +103,14 @@ impl Maker {
             Table::Bid => self.bids(rounds, wants),
             Table::Auction => self.auctions(rounds, wants),
             Table::Person => self.persons(rounds, wants),
-            Table::All => self.all(rounds, wants)?,
+            Table::All => self.all(schema, rounds)?,
         };
         let mut by_name: Vec<(&'static str, ArrayRef)> = columns;
-        if wants(SCHEDULED) {
+        if wants(SCHEDULED) && table != Table::All {
             let offsets = match table {
-                Table::Bid => 4..ROUND,
-                Table::Auction => 1..4,
                 Table::Person => 0..1,
-                Table::All => 0..ROUND,
+                Table::Auction => 1..4,
+                Table::Bid | Table::All => 4..ROUND,
             };
             let due: Vec<i64> = rounds.events(offsets).map(|n| self.due_us(n)).collect();
             by_name.push((SCHEDULED, Arc::new(Int64Array::from(due))));
@@ -170,84 +164,106 @@ impl Maker {
         made.finish(&wants)
     }
 
-    /// One row per event. Bids, nearly all of the rows, are made in place, with a blank for
-    /// every other event; persons and auctions are made densely and then put in their places.
-    fn all(
-        &self,
-        rounds: Rounds,
-        wants: impl Fn(&str) -> bool,
-    ) -> Result<Vec<(&'static str, ArrayRef)>> {
-        let rows: usize = rounds.each().map(|(_, rows)| rows).sum();
-        let mut columns: Vec<(&'static str, ArrayRef)> = Vec::with_capacity(5);
+    /// One row per event of the kinds that are made. Bids, nearly all of the rows, are made in
+    /// place, with a blank for every other event; persons and auctions are made densely and
+    /// then put in their places.
+    fn all(&self, schema: &SchemaRef, rounds: Rounds) -> Result<Vec<(&'static str, ArrayRef)>> {
+        let rows: usize =
+            rounds.each().map(|(_, rows)| self.made(rows).iter().sum::<usize>()).sum();
+        let wants = |name: &str| schema.column_with_name(name).is_some();
+        let mut columns: Vec<(&'static str, ArrayRef)> = Vec::with_capacity(6);
         if wants("event_type") {
             let mut kinds: Vec<i32> = Vec::with_capacity(rows);
             for (_, rows) in rounds.each() {
-                kinds.extend_from_slice(&KINDS[..rows]);
+                for (kind, made) in (0..).zip(self.made(rows)) {
+                    kinds.resize(kinds.len() + made, kind);
+                }
             }
             columns.push(("event_type", Arc::new(Int32Array::from(kinds))));
         }
         if wants("dateTime") {
             let mut all = Vec::with_capacity(rows);
             for (base, rows) in rounds.each() {
-                all.extend(self.clock.times_from(base, rows));
+                for (first, made) in KIND_AT.iter().zip(self.made(rows)) {
+                    all.extend(self.clock.times_from(base + first, made));
+                }
             }
             columns.push(("dateTime", times(all)));
         }
-        if wants("person") {
-            let dense = self.persons(rounds, |c| c != SCHEDULED);
-            columns.push(("person", place(Table::Person, &dense, rounds, 0..1)?));
-        }
-        if wants("auction") {
-            let dense = self.auctions(rounds, |c| c != SCHEDULED);
-            columns.push(("auction", place(Table::Auction, &dense, rounds, 1..4)?));
-        }
-        if wants("bid") {
-            let mut made = Bids::with(rows, &|c: &str| c != SCHEDULED);
+        if wants(SCHEDULED) {
+            let mut due = Vec::with_capacity(rows);
             for (base, rows) in rounds.each() {
-                made.push_blanks(rows.min(OTHERS));
-                made.push_round(self, base, rows.saturating_sub(OTHERS));
+                for (first, made) in KIND_AT.iter().zip(self.made(rows)) {
+                    due.extend((base + first..).take(made).map(|n| self.due_us(n)));
+                }
             }
-            let arrays = made.finish().into_iter().map(|(_, array)| array).collect();
-            columns.push(("bid", rows_of(Table::Bid, arrays, rounds, 4..ROUND as usize)?));
+            columns.push((SCHEDULED, bigints(due)));
+        }
+        for (kind, name) in ["person", "auction", "bid"].into_iter().enumerate() {
+            if let Some(DataType::Struct(fields)) =
+                schema.field_with_name(name).ok().map(Field::data_type)
+            {
+                columns.push((name, self.rows_of(kind, fields, rounds, rows)?));
+            }
         }
         Ok(columns)
     }
-}
 
-/// Dense columns of one kind as a struct with a row for every event, null for the others.
-/// `offsets`: where the kind's events stand in a round.
-fn place(
-    table: Table,
-    dense: &[(&'static str, ArrayRef)],
-    rounds: Rounds,
-    offsets: Range<usize>,
-) -> Result<ArrayRef> {
-    let mut places = Vec::with_capacity(rounds.count as usize * offsets.len());
-    let mut start = 0;
-    for (_, rows) in rounds.each() {
-        places.extend(start + offsets.start..start + offsets.end.min(rows));
-        start += rows;
+    /// How many persons, auctions and bids are made of the first `rows` events of a round.
+    fn made(&self, rows: usize) -> [usize; 3] {
+        let ends = [1, OTHERS, rows].map(|end| end.min(rows));
+        let counts = [ends[0], ends[1] - ends[0], ends[2] - ends[1]];
+        std::array::from_fn(|kind| if self.kinds[kind] { counts[kind] } else { 0 })
     }
-    let spread = |(_, array): &(_, ArrayRef)| spread(array, &places, start);
-    let arrays = dense.iter().map(spread).collect::<Result<Vec<_>>>()?;
-    rows_of(table, arrays, rounds, offsets)
-}
 
-fn rows_of(
-    table: Table,
-    arrays: Vec<ArrayRef>,
-    rounds: Rounds,
-    offsets: Range<usize>,
-) -> Result<ArrayRef> {
-    let mut present = BooleanBufferBuilder::new((rounds.count * ROUND) as usize);
-    for (_, rows) in rounds.each() {
-        let (from, to) = (offsets.start.min(rows), offsets.end.min(rows));
-        present.append_n(from, false);
-        present.append_n(to - from, true);
-        present.append_n(rows - to, false);
+    /// The column of events of one kind: a row for every event, null for the others.
+    fn rows_of(
+        &self,
+        kind: usize,
+        fields: &Fields,
+        rounds: Rounds,
+        rows: usize,
+    ) -> Result<ArrayRef> {
+        let wants = |name: &str| fields.find(name).is_some();
+        let before = |made: &[usize; 3]| made[..kind].iter().sum::<usize>();
+        let mut present = BooleanBufferBuilder::new(rows);
+        for (_, rows) in rounds.each() {
+            let made = self.made(rows);
+            present.append_n(before(&made), false);
+            present.append_n(made[kind], true);
+            present.append_n(made[kind + 1..].iter().sum(), false);
+        }
+        let made = if !self.kinds[kind] {
+            Vec::new()
+        } else if kind == 2 {
+            let mut bids = Bids::with(rows, &wants);
+            for (base, rows) in rounds.each() {
+                let made = self.made(rows);
+                bids.push_blanks(before(&made));
+                bids.push_round(self, base, made[kind]);
+            }
+            bids.finish()
+        } else {
+            let dense =
+                if kind == 0 { self.persons(rounds, wants) } else { self.auctions(rounds, wants) };
+            let mut places = Vec::with_capacity(rows);
+            let mut start = 0;
+            for (_, rows) in rounds.each() {
+                let made = self.made(rows);
+                places.extend((start + before(&made)..).take(made[kind]));
+                start += made.iter().sum::<usize>();
+            }
+            let spread = |(name, array): (_, ArrayRef)| Ok((name, spread(&array, &places, rows)?));
+            dense.into_iter().map(spread).collect::<Result<_>>()?
+        };
+        let arrays = fields.iter().map(|field| {
+            let array = made.iter().find(|(name, _)| *name == field.name().as_str());
+            array.map_or_else(|| new_null_array(field.data_type(), rows), |(_, a)| Arc::clone(a))
+        });
+        let nulls = Some(NullBuffer::new(present.finish()));
+        let arrays: Vec<ArrayRef> = arrays.collect();
+        Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), arrays, nulls, rows)?))
     }
-    let nulls = Some(NullBuffer::new(present.finish()));
-    Ok(Arc::new(StructArray::try_new(table.fields().into(), arrays, nulls)?))
 }
 
 /// Puts the values of `dense`, in order, at `places` of a column of `rows`; zero or empty

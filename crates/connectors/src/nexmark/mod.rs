@@ -125,12 +125,20 @@ pub fn source(spec: &SourceSpec) -> Result<Arc<dyn Source>, OptionError> {
             Arc::new(Schema::new(kept.collect::<Vec<_>>()))
         }
     };
-    Ok(Arc::new(NexmarkSource { options, schema }))
+    // Rows that everybody filters out are never made; other tables have no such column.
+    let kinds = match spec.pushdown.values.get("event_type") {
+        Some(values) if options.table == Table::All => [0, 1, 2].map(|kind| values.contains(&kind)),
+        _ => [true; 3],
+    };
+    let schema = spec.pushdown.narrow(&schema);
+    Ok(Arc::new(NexmarkSource { options, schema, kinds }))
 }
 
 struct NexmarkSource {
     options: Options,
     schema: SchemaRef,
+    /// Of the table of all events: whether persons, auctions and bids are made.
+    kinds: [bool; 3],
 }
 
 impl Source for NexmarkSource {
@@ -158,6 +166,7 @@ impl Source for NexmarkSource {
         Ok(Box::new(reader::NexmarkReader::new(
             self.options.clone(),
             Arc::clone(&self.schema),
+            self.kinds,
             context.clock,
         )))
     }

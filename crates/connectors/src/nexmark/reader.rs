@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use futures::future::BoxFuture;
 use model::source::{Polled, SourceReader, Split};
 use model::{Clock, Result};
@@ -20,13 +20,25 @@ const BATCH_ROWS: u64 = 8192;
 /// As [`BATCH_ROWS`] for whole events, whose rows have 25 columns: a batch that stays in the
 /// core's cache is made faster and is nearer to the size that readers should return.
 const EVENT_BATCH_ROWS: u64 = 2048;
+/// Up to so many columns, fields of rows counted one by one, whole events go in full batches.
+const FEW_COLUMNS: usize = 8;
 /// How long the reader waits at most before it looks for due events again. At a
 /// millisecond the wake-ups cost nothing and add half a millisecond of latency.
 const TICK: Duration = Duration::from_millis(1);
 
+/// Columns of `schema`, those inside of rows counted one by one.
+fn columns(schema: &SchemaRef) -> usize {
+    let width = |t: &DataType| match t {
+        DataType::Struct(fields) => fields.len(),
+        _ => 1,
+    };
+    schema.fields().iter().map(|f| width(f.data_type())).sum()
+}
+
 pub(super) struct NexmarkReader {
     options: Options,
     schema: SchemaRef,
+    kinds: [bool; 3],
     clock: Arc<dyn Clock>,
     splits: VecDeque<(String, Position)>,
     /// Rounds per batch, so that a batch of the table stays within [`BATCH_ROWS`].
@@ -38,11 +50,18 @@ pub(super) struct NexmarkReader {
 }
 
 impl NexmarkReader {
-    pub(super) fn new(options: Options, schema: SchemaRef, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        options: Options,
+        schema: SchemaRef,
+        kinds: [bool; 3],
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let rounds_per_batch = match options.table {
             Table::Bid => BATCH_ROWS / BIDS,
             Table::Auction => BATCH_ROWS / 3,
             Table::Person => BATCH_ROWS,
+            Table::All if !kinds[2] => BATCH_ROWS / 4,
+            Table::All if columns(&schema) <= FEW_COLUMNS => BATCH_ROWS / ROUND,
             Table::All => EVENT_BATCH_ROWS / ROUND,
         };
         // Persons are rare: do not run through half a million events for one batch.
@@ -50,6 +69,7 @@ impl NexmarkReader {
         Self {
             options,
             schema,
+            kinds,
             clock,
             splits: VecDeque::new(),
             rounds_per_batch,
@@ -102,6 +122,7 @@ impl NexmarkReader {
             let end = self.options.events.unwrap_or(u64::MAX);
             let rounds = Rounds { first: position.round, stride: position.stride, count, end };
             let maker = Maker {
+                kinds: self.kinds,
                 clock: EventClock { rate: self.options.event_time_rate },
                 seed: self.options.seed,
                 schedule: self

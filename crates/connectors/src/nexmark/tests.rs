@@ -1,13 +1,15 @@
 //! The stream equals, byte for byte, what the generator that fed real Flink wrote as JSON
 //! (`testdata/nexmark-first-150.jsonl` and the CRC-32 of its first 200,000 lines).
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StructArray};
+use arrow::compute::{concat_batches, filter, filter_record_batch, is_not_null};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMillisecondType};
 use model::SystemClock;
-use model::connector::SourceSpec;
+use model::connector::{Pushdown, SourceSpec};
 use model::source::{Assignment, Polled, ReaderContext, Source, SourceReader, Split};
 use serde_json::json;
 
@@ -23,6 +25,7 @@ fn nexmark(options: serde_json::Value, projection: Option<&[&str]>) -> Arc<dyn S
         options,
         declared_schema: None,
         projection: projection.map(|p| p.iter().map(|s| (*s).to_owned()).collect()),
+        pushdown: Default::default(),
     })
     .unwrap()
 }
@@ -208,6 +211,7 @@ fn wrong_options_are_named() {
             options,
             declared_schema: None,
             projection: None,
+            pushdown: Default::default(),
         })
         .err()
         .map(|e| (e.path.join("."), e.at_key, e.message))
@@ -220,4 +224,62 @@ fn wrong_options_are_named() {
         assert_eq!(check(json!({"events": bad})).unwrap().0, "events");
     }
     assert_eq!(check(json!({"table": "bid", "events": 5})), None);
+}
+
+/// What readers do not look at is left out, and what they look at is the same.
+#[tokio::test]
+async fn pushed_down_fields_and_kinds_leave_the_rest_as_it_was() {
+    let options = json!({"events": 5_003, "splits": 1, "eventsPerSecond": 1_000_000_000_000_u64});
+    let spec = |pushdown| SourceSpec {
+        connector: "nexmark".to_owned(),
+        options: options.clone(),
+        declared_schema: None,
+        projection: None,
+        pushdown,
+    };
+    let fields = BTreeMap::from([
+        ("bid".to_owned(), vec!["price".to_owned(), "channel".to_owned()]),
+        ("auction".to_owned(), vec!["itemName".to_owned(), "expires".to_owned()]),
+        ("person".to_owned(), vec!["state".to_owned()]),
+    ]);
+    for kinds in [vec![0], vec![1], vec![2], vec![0, 1], vec![0, 2], vec![1, 2], vec![0, 1, 2]] {
+        let values = BTreeMap::from([("event_type".to_owned(), kinds.clone())]);
+        let narrow = source(&spec(Pushdown { fields: fields.clone(), values })).unwrap();
+        let found = all_rows(&*narrow).await;
+        let whole = all_rows(&*source(&spec(Pushdown::default())).unwrap()).await;
+        let of_kinds: BooleanArray = whole
+            .column(0)
+            .as_primitive::<Int32Type>()
+            .values()
+            .iter()
+            .map(|kind| Some(kinds.contains(&i64::from(*kind))))
+            .collect();
+        let expected = filter_record_batch(&whole, &of_kinds).unwrap();
+        assert_eq!(found.num_rows(), expected.num_rows(), "{kinds:?}");
+        for (index, field) in found.schema_ref().fields().iter().enumerate() {
+            let (found, expected) = (found.column(index), expected.column(index));
+            let DataType::Struct(kept) = field.data_type() else {
+                if field.name() != super::SCHEDULED {
+                    assert_eq!(found, expected, "{kinds:?} {}", field.name());
+                }
+                continue;
+            };
+            assert!(kept.len() <= 2);
+            let (found, expected) = (found.as_struct(), expected.as_struct());
+            assert_eq!(found.logical_nulls(), expected.logical_nulls(), "{kinds:?}");
+            for part in kept {
+                let of = |array: &StructArray| {
+                    let part = array.column_by_name(part.name()).unwrap();
+                    filter(part, &is_not_null(array).unwrap()).unwrap()
+                };
+                assert_eq!(&of(found), &of(expected), "{kinds:?} {}", part.name());
+            }
+        }
+    }
+}
+
+async fn all_rows(source: &dyn Source) -> RecordBatch {
+    let mut reader = reader(source, all_splits(source, 1));
+    let batches = read(&mut *reader, usize::MAX).await;
+    concat_batches(&source.schema(), &batches).unwrap()
 }

@@ -26,6 +26,7 @@ impl Typing<'_> {
             options: source.options.clone(),
             declared_schema: source.schema.clone(),
             projection: None,
+            pushdown: Default::default(),
         };
         self.known_connector(&source.connector, Role::Source)?;
         let built = match self.ctx.connectors.source(&spec) {

@@ -96,6 +96,7 @@ pub(crate) fn plan(
         options: native.options.clone(),
         declared_schema: (!own).then(|| declared.clone()),
         projection: None,
+        pushdown: Default::default(),
     };
     let built = request.connectors.source(&source).map_err(|e| option_error(&e, table, &native))?;
     let physical = built.schema();

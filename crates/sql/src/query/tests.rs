@@ -112,3 +112,55 @@ fn query_shapes_become_these_operators() {
     }
     golden("shapes.txt", &found);
 }
+
+/// Views over one table of all events: the source learns which events and fields are read.
+#[test]
+fn sources_learn_what_their_readers_look_at() {
+    let ddl = "\
+CREATE TABLE ev (event_type INT, person ROW<id BIGINT, name STRING>,
+  bid ROW<auction BIGINT, price BIGINT, extra STRING>, `dateTime` TIMESTAMP(3),
+  WATERMARK FOR `dateTime` AS `dateTime`) WITH ('connector' = 'nexmark');
+CREATE VIEW person AS SELECT person.id AS id, person.name AS name FROM ev WHERE event_type = 0;
+CREATE VIEW bid AS SELECT bid.auction AS auction, bid.price AS price FROM ev WHERE 2 = event_type;
+CREATE TABLE a (x BIGINT) WITH ('connector' = 'blackhole');
+CREATE TABLE b (x BIGINT, y STRING) WITH ('connector' = 'blackhole');
+";
+    let pushdown = |inserts: &str| {
+        let script = format!("{ddl}EXECUTE STATEMENT SET BEGIN {inserts} END;");
+        let mut ops = plan(&script).unwrap_or_else(|d| panic!("{d:?}")).ops;
+        let expressions = crate::expressions();
+        ::planner::prune::prune(&mut ops, expressions.as_ref());
+        ::planner::pushdown::push_down(&mut ops, expressions.as_ref());
+        let source = ops.iter().find_map(|op| match &op.spec {
+            model::operator_spec::OperatorSpec::Source { source, .. } => {
+                Some(source.pushdown.clone())
+            }
+            _ => None,
+        });
+        let source = source.unwrap();
+        format!("{:?} {:?}", source.fields, source.values)
+    };
+    assert_eq!(
+        pushdown("INSERT INTO a SELECT price FROM bid WHERE auction > 3;"),
+        r#"{"bid": ["auction", "price"]} {"event_type": [2]}"#
+    );
+    assert_eq!(
+        pushdown("INSERT INTO a SELECT price FROM bid; INSERT INTO b SELECT id, name FROM person;"),
+        r#"{"bid": ["price"], "person": ["id", "name"]} {"event_type": [0, 2]}"#
+    );
+    // A reader of all events, or of a whole row, wants them all.
+    assert_eq!(
+        pushdown("INSERT INTO a SELECT price FROM bid; INSERT INTO a SELECT person.id FROM ev;"),
+        r#"{"bid": ["price"], "person": ["id"]} {}"#
+    );
+    assert_eq!(
+        pushdown(
+            "INSERT INTO a SELECT bid.price FROM ev WHERE event_type = 2 AND bid IS NOT NULL;"
+        ),
+        r#"{} {"event_type": [2]}"#
+    );
+    assert_eq!(
+        pushdown("INSERT INTO a SELECT bid.price FROM ev WHERE event_type = 2 OR event_type = 1;"),
+        r#"{"bid": ["price"]} {}"#
+    );
+}

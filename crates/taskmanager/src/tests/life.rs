@@ -104,6 +104,7 @@ pub(super) fn deployment(attempt: ExecutionAttemptId, connector: &str) -> TaskDe
         options: serde_json::json!({}),
         declared_schema: None,
         projection: None,
+        pushdown: Default::default(),
     };
     let sink = SinkSpec {
         connector: "nothing".to_owned(),

@@ -9,8 +9,9 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, TryStreamExt};
 use model::config::StateConfig;
 use model::connector::{ConnectorInfo, Connectors, OptionError, SinkSpec, SourceSpec};
 use model::deployment::*;
@@ -85,8 +86,10 @@ impl SnapshotStore for MemoryStore {
         _: JobId,
         checkpoint: CheckpointId,
         name: String,
-        bytes: Bytes,
+        parts: BoxStream<'static, Result<Bytes>>,
     ) -> Result<StoredObject> {
+        let parts: Vec<Bytes> = parts.try_collect().await?;
+        let bytes = Bytes::from(parts.concat());
         if self.fail.load(SeqCst) {
             return Err(Error::external("the store is full"));
         }
@@ -521,6 +524,7 @@ fn operators(is_source: bool) -> Vec<OperatorNode> {
             options,
             declared_schema: None,
             projection: None,
+            pushdown: Default::default(),
         };
         let spec = OperatorSpec::Source { source, dead_letter: false, alignment: None };
         return vec![node("numbers", spec, vec![])];
