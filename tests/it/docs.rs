@@ -68,7 +68,8 @@ fn commands(line: &str) -> Vec<Vec<&str>> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let mut found = Vec::new();
     for (at, word) in words.iter().enumerate() {
-        if *word == "streamctl" || word.ends_with("/streamctl") {
+        let image_name = at > 0 && words[at - 1] == "-t";
+        if *word == "streamctl" || (word.ends_with("/streamctl") && !image_name) {
             let rest = words[at + 1..].iter();
             found.push(rest.take_while(|w| !["|", ">", "&&", ";"].contains(w)).copied().collect());
         }
@@ -293,4 +294,31 @@ fn every_link_in_the_documents_leads_somewhere() {
         }
     }
     assert!(checked > 50, "only {checked} links");
+}
+
+/// Places of the repository that a document names as code.
+#[test]
+fn every_path_in_the_documents_exists() {
+    const ROOMS: [&str; 9] = [
+        "crates/",
+        "proto/",
+        "tests/",
+        "docs/",
+        "deploy/",
+        "scripts/",
+        "examples/",
+        "bench/",
+        "webui/",
+    ];
+    let mut checked = 0;
+    for (name, text) in documents() {
+        for span in code(&text) {
+            let plain = span.chars().all(|c| c.is_ascii_alphanumeric() || "/-_.".contains(c));
+            if plain && ROOMS.iter().any(|room| span.starts_with(room)) {
+                assert!(repository().join(&span).exists(), "{name}: there is no `{span}`");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 100, "only {checked} paths");
 }

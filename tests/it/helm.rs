@@ -289,4 +289,3 @@ fn the_chart_carries_the_same_rules_and_dashboards() {
     let yaml = self::objects(&rules);
     assert_eq!(rule["spec"]["groups"], yaml[0]["groups"]);
 }
-

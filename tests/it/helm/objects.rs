@@ -24,8 +24,7 @@ fn every_object_of_the_matrix_is_valid_kubernetes() {
     for (name, values) in matrix {
         let yaml = render(&values, &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
         let objects = objects(&yaml);
-        let is_core =
-            |o: &&Value| !FOREIGN.iter().any(|f| text(o, "/apiVersion").starts_with(f));
+        let is_core = |o: &&Value| !FOREIGN.iter().any(|f| text(o, "/apiVersion").starts_with(f));
         let core: Vec<_> = objects.iter().filter(is_core).collect();
         let file = folder.path().join(format!("{name}.json"));
         let lines: Vec<_> = core.iter().map(|o| format!("---\n{o}\n")).collect();

@@ -36,9 +36,9 @@ impl Here<'_> {
         let (name, number) = address.split_once(':').unwrap();
         of_kind(self.objects, "Service").iter().any(|service| {
             text(service, "/metadata/name") == name
-                && list(service, "/spec/ports").iter().any(|p| {
-                    p["name"] == port && p["port"].to_string() == number
-                })
+                && list(service, "/spec/ports")
+                    .iter()
+                    .any(|p| p["name"] == port && p["port"].to_string() == number)
         })
     }
 
