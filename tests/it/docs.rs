@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::cluster::{repository, run};
-use crate::helm::{chart, objects};
+use crate::helm::{chart, matrix, objects, tool};
 
 fn markdown(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -141,6 +141,23 @@ fn every_command_in_the_documents_exists() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(checked > 60, "only {checked} commands");
+}
+
+/// What `helm install` tells, with every set of values.
+#[test]
+fn the_notes_of_the_chart_name_commands_that_exist() {
+    let mut help = Help::default();
+    for (name, values) in matrix() {
+        let (chart, values) = (chart().display().to_string(), values.display().to_string());
+        let args = ["install", "weir", &chart, "-n", "streams", "--dry-run=client", "-f", &values];
+        let (ok, out, err) = tool("helm", &args, "");
+        assert!(ok, "{name}: {err}");
+        let notes = out.split_once("\nNOTES:\n").unwrap_or_else(|| panic!("{name}: {out}")).1;
+        assert!(notes.contains("helm test weir"), "{name}: {notes}");
+        let lines = notes.lines().flat_map(commands);
+        let mistakes: Vec<_> = lines.filter_map(|w| help.mistake(&w, Vec::new())).collect();
+        assert!(mistakes.is_empty(), "{name}: {mistakes:?}");
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub fn chart() -> PathBuf {
 }
 
 /// Values of the matrix, by name.
-fn matrix() -> BTreeMap<String, PathBuf> {
+pub fn matrix() -> BTreeMap<String, PathBuf> {
     let files = std::fs::read_dir(chart().join("ci")).unwrap().map(|e| e.unwrap().path());
     files
         .filter_map(|path| {
@@ -29,7 +29,7 @@ fn matrix() -> BTreeMap<String, PathBuf> {
         .collect()
 }
 
-fn tool(name: &str, args: &[&str], input: &str) -> (bool, String, String) {
+pub fn tool(name: &str, args: &[&str], input: &str) -> (bool, String, String) {
     let home = tempfile::tempdir().unwrap();
     let mut child = Command::new(venv().join("bin").join(name))
         .args(args)
