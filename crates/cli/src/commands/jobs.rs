@@ -216,9 +216,8 @@ async fn trigger_all(client: &Client, output: Format) -> Result<Exit, Failure> {
         let (client, id, name) = (client.clone(), plain(&job["id"]), plain(&job["name"]));
         pending.spawn(async move {
             let answer = post(&client, &id, "checkpoints").await;
-            let mut answer = answer.unwrap_or_else(|failure| {
-                json!({ "status": "failed", "cause": failure.message })
-            });
+            let mut answer = answer
+                .unwrap_or_else(|failure| json!({ "status": "failed", "cause": failure.message }));
             answer["job"] = json!({ "id": id, "name": name });
             answer
         });
