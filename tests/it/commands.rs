@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, run};
+use crate::cluster::{Cluster, repository, run, streamctl};
 
 #[test]
 fn wrong_command_lines_exit_with_2() {
@@ -47,6 +47,21 @@ fn plan_and_schema_work_offline() {
     assert!(schema["$schema"].as_str().unwrap().contains("2020-12"), "{schema}");
     let (code, out, _) = run(&["completions", "bash"], &[]);
     assert!(code == 0 && out.contains("streamctl"));
+}
+
+/// As in `streamctl schema | head -1`.
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    for args in [&["schema"][..], &["plan", "examples/flights/job.yaml"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(streamctl());
+        command.args(args).current_dir(repository()).stdout(writer);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(141), "{args:?}: {said}");
+        assert!(!said.contains("panicked"), "{args:?}: {said}");
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
-//! The Helm chart with a real `helm`: lint, a matrix of values, every object against the
-//! Kubernetes schemas and our own rules, and a local cluster from the flags in the pods.
+//! The Helm chart with a real `helm`: lint, a matrix of values that sets every value, and
+//! refusal of wrong ones. `helm/objects.rs` looks at what is rendered, `helm/running.rs` runs it.
+
+mod objects;
+mod running;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -8,20 +11,15 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::cluster::{Process, repository, run};
-use crate::http;
+use crate::cluster::repository;
 use crate::s3::venv;
 
-/// Kubernetes whose schemas the objects are held against.
-const KUBERNETES: &str = "1.36";
-const TOKEN: &str = "token-of-the-helm-test";
-
-fn chart() -> PathBuf {
+pub fn chart() -> PathBuf {
     repository().join("deploy/helm/weir")
 }
 
 /// Values of the matrix, by name.
-fn matrix() -> BTreeMap<String, PathBuf> {
+pub fn matrix() -> BTreeMap<String, PathBuf> {
     let files = std::fs::read_dir(chart().join("ci")).unwrap().map(|e| e.unwrap().path());
     files
         .filter_map(|path| {
@@ -31,7 +29,7 @@ fn matrix() -> BTreeMap<String, PathBuf> {
         .collect()
 }
 
-fn tool(name: &str, args: &[&str], input: &str) -> (bool, String, String) {
+pub fn tool(name: &str, args: &[&str], input: &str) -> (bool, String, String) {
     let home = tempfile::tempdir().unwrap();
     let mut child = Command::new(venv().join("bin").join(name))
         .args(args)
@@ -64,7 +62,7 @@ fn render(values: &Path, more: &[&str]) -> Result<String, String> {
 }
 
 /// The objects of a YAML stream.
-fn objects(yaml: &str) -> Vec<Value> {
+pub fn objects(yaml: &str) -> Vec<Value> {
     let script = "import json,sys,yaml\n\
                   print(json.dumps([d for d in yaml.safe_load_all(sys.stdin) if d]))";
     let (ok, out, err) = tool("python", &["-c", script], yaml);
@@ -100,10 +98,6 @@ fn pods(objects: &[Value]) -> Vec<(String, &Value, &Value)> {
     pods
 }
 
-fn selects(selector: &Value, labels: &Value) -> bool {
-    selector.as_object().unwrap().iter().all(|(key, value)| labels[key] == *value)
-}
-
 #[test]
 fn helm_lints_the_chart_with_all_values() {
     let chart = chart().display().to_string();
@@ -116,132 +110,66 @@ fn helm_lints_the_chart_with_all_values() {
     }
 }
 
+/// Values of `values.yaml` by path: those that the schema does not open further.
+fn leaves(values: &Value, schema: &Value, path: &str, found: &mut BTreeMap<String, Value>) {
+    match values.as_object() {
+        Some(fields) if schema["additionalProperties"] == false => {
+            for (name, value) in fields {
+                let path = format!("{path}/{name}");
+                leaves(value, &schema["properties"][name], &path, found);
+            }
+        }
+        _ => drop(found.insert(path.to_owned(), values.clone())),
+    }
+}
+
+fn all_values() -> BTreeMap<String, Value> {
+    let read = |name: &str| std::fs::read_to_string(chart().join(name)).unwrap();
+    let schema = serde_json::from_str(&read("values.schema.json")).unwrap();
+    let mut found = BTreeMap::new();
+    leaves(&objects(&read("values.yaml"))[0], &schema, "", &mut found);
+    assert!(found.len() > 120, "only {} values", found.len());
+    found
+}
+
 #[test]
-fn every_object_of_the_matrix_is_valid_kubernetes() {
+fn the_matrix_sets_every_value() {
+    let mut missing: BTreeSet<String> = all_values().into_keys().collect();
+    for (_, file) in matrix() {
+        let values = &objects(&std::fs::read_to_string(file).unwrap())[0];
+        missing.retain(|path| values.pointer(path).is_none());
+    }
+    assert!(missing.is_empty(), "no file of ci/ sets {missing:#?}");
+}
+
+/// Puts `value` at `path`, with the objects on the way.
+fn put(into: &mut Value, path: &str, value: Value) {
+    let place = path[1..].split('/').fold(into, |object, name| &mut object[name]);
+    *place = value;
+}
+
+#[test]
+fn every_value_of_a_wrong_type_is_refused() {
+    let all = all_values();
+    let mut wrong = serde_json::json!({});
+    for (path, value) in &all {
+        let other = match value {
+            Value::Object(_) | Value::Array(_) => Value::from("wrong"),
+            _ => serde_json::json!({ "wrong": [] }),
+        };
+        put(&mut wrong, path, other);
+    }
     let folder = tempfile::tempdir().unwrap();
-    let matrix = matrix();
-    assert!(matrix.len() >= 12, "only {} sets of values", matrix.len());
-    let mut validated = 0;
-    for (name, values) in matrix {
-        let yaml = render(&values, &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let objects = objects(&yaml);
-        // The operator's kinds have no schema in Kubernetes; checked below.
-        let is_core = |o: &&Value| !text(o, "/apiVersion").starts_with("monitoring.coreos.com");
-        let core: Vec<_> = objects.iter().filter(is_core).collect();
-        let file = folder.path().join(format!("{name}.json"));
-        let lines: Vec<_> = core.iter().map(|o| format!("---\n{o}\n")).collect();
-        std::fs::write(&file, lines.concat()).unwrap();
-        let path = file.display().to_string();
-        let args = ["-k", KUBERNETES, "--strict", path.as_str()];
-        let (ok, out, err) = tool("kubernetes-validate", &args, "");
-        let said = format!("{out}{err}");
-        assert!(ok && !said.contains("WARN") && !said.contains("ERROR"), "{name}: {said}");
-        validated += core.len();
-        assert_eq!(said.matches("passed").count(), core.len(), "{name}: {said}");
-    }
-    assert!(validated > 150, "only {validated} objects");
-}
-
-#[test]
-fn objects_of_the_matrix_fit_together_and_are_restricted() {
-    for (name, values) in matrix() {
-        let yaml = render(&values, &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert!(!yaml.contains("--insecure"), "{name}");
-        let objects = objects(&yaml);
-        let pods = pods(&objects);
-        for (pod, _, spec) in &pods {
-            restricted(&format!("{name}: {pod}"), spec);
-            complete(&format!("{name}: {pod}"), spec);
-        }
-        for service in of_kind(&objects, "Service") {
-            let chosen: Vec<_> = pods
-                .iter()
-                .filter(|(_, labels, _)| selects(&service["spec"]["selector"], labels))
-                .collect();
-            assert_eq!(chosen.len(), 1, "{name}: {service}");
-            for port in list(service, "/spec/ports") {
-                let names = port_names(chosen[0].2);
-                assert!(names.contains(text(port, "/targetPort")), "{name}: {port}");
-            }
-        }
-        for kind in ["Deployment", "StatefulSet"] {
-            for object in of_kind(&objects, kind) {
-                let selector = &object["spec"]["selector"]["matchLabels"];
-                let labels = &object["spec"]["template"]["metadata"]["labels"];
-                assert!(selects(selector, labels), "{name}: {object}");
-            }
-        }
-        for monitor in of_kind(&objects, "ServiceMonitor") {
-            monitored(&name, monitor, &objects);
-        }
-        for object in &objects {
-            assert_eq!(text(object, "/metadata/namespace"), "streams", "{name}: {object}");
-            let labels = &object["metadata"]["labels"];
-            assert_eq!(labels["app.kubernetes.io/instance"], "weir", "{name}: {object}");
-        }
-    }
-}
-
-fn port_names(spec: &Value) -> BTreeSet<&str> {
-    let containers = list(spec, "/containers").iter();
-    containers.flat_map(|c| list(c, "/ports")).map(|p| text(p, "/name")).collect()
-}
-
-/// The restricted pod security standard, and a read-only root.
-fn restricted(name: &str, spec: &Value) {
-    assert_eq!(spec["automountServiceAccountToken"], false, "{name}");
-    assert_eq!(spec["securityContext"]["runAsNonRoot"], true, "{name}");
-    assert_eq!(text(spec, "/securityContext/seccompProfile/type"), "RuntimeDefault", "{name}");
-    for forbidden in ["hostNetwork", "hostPID", "hostIPC"] {
-        assert!(spec.get(forbidden).is_none(), "{name}: {forbidden}");
-    }
-    for container in list(spec, "/containers").iter().filter(|c| c["name"] != "sidecar") {
-        let context = &container["securityContext"];
-        assert_eq!(context["allowPrivilegeEscalation"], false, "{name}");
-        assert_eq!(context["readOnlyRootFilesystem"], true, "{name}");
-        assert_eq!(context["capabilities"]["drop"], serde_json::json!(["ALL"]), "{name}");
-        assert!(container["resources"]["requests"]["memory"].is_string(), "{name}");
-        assert!(container["resources"]["limits"]["memory"].is_string(), "{name}");
-    }
-}
-
-/// Every mount has its volume, every probe its port.
-fn complete(name: &str, spec: &Value) {
-    let volumes: BTreeSet<_> = list(spec, "/volumes").iter().map(|v| text(v, "/name")).collect();
-    for container in list(spec, "/containers") {
-        for mount in list(container, "/volumeMounts") {
-            let volume = text(mount, "/name");
-            // `state` of a StatefulSet may come from a claim template.
-            assert!(volumes.contains(volume) || volume == "state", "{name}: {volume}");
-        }
-        for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
-            for port in ["httpGet", "tcpSocket"] {
-                if let Some(port) = container[probe][port]["port"].as_str() {
-                    assert!(port_names(spec).contains(port), "{name}: {probe} {port}");
-                }
-            }
-        }
-    }
-}
-
-fn monitored(name: &str, monitor: &Value, objects: &[Value]) {
-    let selector = &monitor["spec"]["selector"]["matchLabels"];
-    let services = of_kind(objects, "Service").into_iter();
-    let ports: BTreeSet<_> = services
-        .filter(|s| selects(selector, &s["metadata"]["labels"]))
-        .flat_map(|s| list(s, "/spec/ports"))
-        .map(|p| text(p, "/name"))
-        .collect();
-    for endpoint in list(monitor, "/spec/endpoints") {
-        assert!(ports.contains(text(endpoint, "/port")), "{name}: {monitor}");
-        assert_eq!(endpoint["honorLabels"], true, "{name}: `job` is the stream job");
-        let public = name == "monitoring-public";
-        assert_eq!(endpoint.get("authorization").is_none(), public, "{name}: {monitor}");
+    let file = folder.path().join("wrong.json");
+    std::fs::write(&file, wrong.to_string()).unwrap();
+    let error = render(&file, &[]).expect_err("everything is wrong");
+    for path in all.keys() {
+        assert!(error.contains(&format!("'{path}'")), "{path} takes anything: {error}");
     }
 }
 
 #[test]
-fn values_of_the_wrong_type_are_refused() {
+fn values_out_of_their_range_are_refused() {
     let values = chart().join("ci/defaults-values.yaml");
     for wrong in [
         "taskmanager.replicas=two",
@@ -258,6 +186,16 @@ fn values_of_the_wrong_type_are_refused() {
         "ingress.enabled=maybe",
         "metrics.serviceMonitor.interval=often",
         "networkPolicy.enabld=true",
+        "commonLabels.app\\.kubernetes\\.io/name=other",
+        "taskmanager.podLabels.app\\.kubernetes\\.io/component=other",
+        "jobmanager.preStopCheckpoint.timeout=soon",
+        "jobmanager.service.loadBalancerSourceRanges={everywhere}",
+        "taskmanager.autoscaling.minReplicas=0",
+        "taskmanager.autoscaling.metrics[0].type=Guess",
+        "taskmanager.state.claimRetention.whenDeleted=Forget",
+        "taskmanager.topologySpreadConstraints[0].maxSkew=1",
+        "taskmanager.updateStrategy.type=Sometimes",
+        "httpRoute.paths[0].value=api",
         "unknown=1",
     ] {
         let refused = render(&values, &["--set", wrong]);
@@ -266,6 +204,26 @@ fn values_of_the_wrong_type_are_refused() {
     }
     let empty = render(&values, &["--set", "checkpoints.uri="]).unwrap_err();
     assert!(empty.contains("checkpoints.uri is required"), "{empty}");
+    for (wrong, said) in [
+        ("httpRoute.enabled=true", "httpRoute.parentRefs is required"),
+        (
+            "taskmanager.autoscaling.enabled=true,taskmanager.autoscaling.minReplicas=9",
+            "minReplicas is greater than maxReplicas",
+        ),
+        (
+            "taskmanager.autoscaling.enabled=true,\
+             taskmanager.autoscaling.targetCPUUtilizationPercentage=0",
+            "needs targetCPUUtilizationPercentage or metrics",
+        ),
+        (
+            "httpRoute.enabled=true,httpRoute.parentRefs[0].name=public,\
+             httpRoute.hostnames={*.example.com}",
+            "names no host",
+        ),
+    ] {
+        let error = render(&values, &["--set", wrong]).expect_err(wrong);
+        assert!(error.contains(said), "{wrong}: {error}");
+    }
     let claims = ["--set", "taskmanager.kind=Deployment"];
     let error = render(&chart().join("ci/state-claims-values.yaml"), &claims).unwrap_err();
     assert!(error.contains("needs taskmanager.kind: StatefulSet"), "{error}");
@@ -294,6 +252,7 @@ fn a_generated_secret_is_long_and_random() {
             assert!(value.len() >= 64, "{key}");
             assert!(seen.insert(value), "{key} repeats");
         }
+        assert_eq!(secret["data"]["scrape-token"], secret["data"]["api-token"]);
     }
     let own = objects(&render(&chart().join("ci/own-accounts-values.yaml"), &[]).unwrap());
     assert!(of_kind(&own, "Secret").is_empty());
@@ -329,94 +288,4 @@ fn the_chart_carries_the_same_rules_and_dashboards() {
     let rule = of_kind(&objects, "PrometheusRule")[0];
     let yaml = self::objects(&rules);
     assert_eq!(rule["spec"]["groups"], yaml[0]["groups"]);
-}
-
-/// Flags and environment of a pod's container, with its addresses, paths and secrets mapped
-/// onto this machine.
-fn mapped(spec: &Value, map: &[(&str, &str)]) -> (Vec<String>, Vec<(String, String)>) {
-    let container = &list(spec, "/containers")[0];
-    let change = |text: &str| map.iter().fold(text.to_owned(), |t, (from, to)| t.replace(from, to));
-    let args = list(container, "/args").iter().map(|a| change(a.as_str().unwrap())).collect();
-    let env = list(container, "/env")
-        .iter()
-        .filter_map(|e| Some((text(e, "/name").to_owned(), change(e["value"].as_str()?))))
-        .collect();
-    (args, env)
-}
-
-fn pod<'a>(pods: &[(String, &'a Value, &'a Value)], component: &str) -> &'a Value {
-    let is = |labels: &Value| labels["app.kubernetes.io/component"] == component;
-    pods.iter().find(|(_, labels, _)| is(labels)).unwrap().2
-}
-
-/// What the pods would run, run here: the job manager, two task managers, the probes, and
-/// the job of `helm test` with the pod's own command line.
-#[test]
-fn the_flags_in_the_pods_start_a_cluster_that_runs_a_job() {
-    let objects = objects(&render(&chart().join("ci/defaults-values.yaml"), &[]).unwrap());
-    let pods = pods(&objects);
-    let folder = tempfile::tempdir().unwrap();
-    let place = |name: &str| folder.path().join(name).display().to_string();
-    std::fs::create_dir(folder.path().join("access")).unwrap();
-    std::fs::write(folder.path().join("access/api-token"), TOKEN).unwrap();
-    std::fs::write(folder.path().join("access/cluster-secret"), "secret-of-the-helm-test").unwrap();
-    let (access, checkpoints) = (place("access"), place("checkpoints"));
-    let mut map = vec![
-        ("/etc/weir/access", access.as_str()),
-        ("s3://weir/checkpoints", checkpoints.as_str()),
-        ("0.0.0.0:8081", "127.0.0.1:0"),
-        ("0.0.0.0:6123", "127.0.0.1:0"),
-        ("0.0.0.0:6122", "127.0.0.1:0"),
-        ("0.0.0.0:9249", "127.0.0.1:0"),
-        ("$(POD_IP)", "127.0.0.1"),
-    ];
-    let (args, env) = mapped(pod(&pods, "jobmanager"), &map);
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let job_manager = Process::start("jobmanager", &args, &env, 2, folder.path());
-    let http_addr = job_manager.announced("http-addr").to_owned();
-    map.push(("weir-jobmanager:6123", job_manager.announced("rpc-addr")));
-    map.push(("weir-jobmanager:8081", &http_addr));
-
-    // The kubelet asks by pod address, without a token.
-    for path in ["/healthz", "/readyz"] {
-        let (status, _) = http::ask(&http_addr, "GET", path, &[("Host", "10.42.0.17:8081")]);
-        assert_eq!(status, 200, "{path}");
-    }
-    // Others by the service's name, with it.
-    let host = ("Host", "weir-jobmanager.streams.svc.cluster.local:8081");
-    let token = ("Authorization", format!("Bearer {TOKEN}"));
-    assert_eq!(http::ask(&http_addr, "GET", "/api/v1/jobs", &[host]).0, 401);
-    let allowed = http::ask(&http_addr, "GET", "/api/v1/jobs", &[host, (token.0, &token.1)]);
-    assert_eq!(allowed.0, 200, "{}", allowed.1);
-
-    let mut task_managers = Vec::new();
-    for index in 0..2 {
-        let name = format!("taskmanager-{index}");
-        let state = place(&name);
-        let mut map = map.clone();
-        map.push(("/var/lib/weir", &state));
-        let (args, env) = mapped(pod(&pods, "taskmanager"), &map);
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        task_managers.push(Process::start(&name, &args, &env, 3, folder.path()));
-    }
-    let metrics_addr = task_managers[0].announced("metrics-addr");
-    assert_eq!(http::ask(metrics_addr, "GET", "/metrics", &[("Host", metrics_addr)]).0, 401);
-    let with_token = [("Host", metrics_addr), (token.0, &token.1)];
-    let (status, scraped) = http::ask(metrics_addr, "GET", "/metrics", &with_token);
-    assert!(status == 200 && scraped.contains("weir_process_"), "{status} {scraped}");
-
-    let test_files = place("test");
-    std::fs::create_dir(&test_files).unwrap();
-    let maps = of_kind(&objects, "ConfigMap");
-    let job = maps.iter().find_map(|m| m["data"]["job.yaml"].as_str()).unwrap();
-    std::fs::write(folder.path().join("test/job.yaml"), job).unwrap();
-    map.push(("/etc/weir/test", &test_files));
-    let (args, _) = mapped(pod(&pods, "test"), &map);
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let (code, out, err) = run(&args, &[]);
-    let logs = || {
-        let each: Vec<_> = task_managers.iter().map(Process::log).collect();
-        format!("{}\n{}", job_manager.log(), each.join("\n"))
-    };
-    assert_eq!(code, 0, "{out}{err}\n{}", logs());
 }

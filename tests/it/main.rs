@@ -8,6 +8,7 @@ mod api;
 mod auth;
 mod cluster;
 mod commands;
+mod docs;
 mod facade;
 mod flights;
 mod helm;

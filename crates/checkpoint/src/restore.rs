@@ -94,7 +94,7 @@ pub fn check_compatible(
     let names: Vec<String> = missing.iter().map(|uid| format!("`{uid}`")).collect();
     Err(Error::user(format!(
         "checkpoint {} holds state of {}, which the job does not have; give the operator its old \
-         uid, or allow the state to be dropped",
+         uid, or allow the state to be dropped (submit --allow-dropped-state)",
         manifest.checkpoint,
         names.join(", ")
     )))

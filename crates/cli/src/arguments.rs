@@ -242,6 +242,10 @@ pub struct SubmitArguments {
     /// Start from this checkpoint (a `chk-N` folder, local or s3://).
     #[arg(long, value_name = "URI")]
     pub from: Option<String>,
+    /// Start although the checkpoint holds state of operators that the job does not have: it
+    /// is dropped.
+    #[arg(long, requires = "from")]
+    pub allow_dropped_state: bool,
     /// Wait until the job has ended, and exit by its outcome.
     #[arg(long)]
     pub wait: bool,
@@ -329,6 +333,20 @@ pub struct JobArguments {
     pub output: Format,
 }
 
+#[derive(Debug, Args)]
+pub struct TriggerArguments {
+    /// Name, id, or a unique prefix of the id.
+    #[arg(required_unless_present = "all")]
+    pub job: Option<String>,
+    /// Of every running job, at the same time.
+    #[arg(long, conflicts_with = "job")]
+    pub all: bool,
+    #[command(flatten)]
+    pub server: ServerArguments,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Format,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum DescribeCommand {
     /// Status, vertices, subtasks, figures and checkpoints of a job.
@@ -338,7 +356,7 @@ pub enum DescribeCommand {
 #[derive(Debug, Subcommand)]
 pub enum CheckpointCommand {
     /// Take a checkpoint now and wait for it.
-    Trigger(JobArguments),
+    Trigger(TriggerArguments),
     /// Check a checkpoint's files offline: every object there, with its length and checksum.
     Verify {
         /// A `chk-N` folder, its manifest, or a job's folder (newest); local or s3://.

@@ -46,12 +46,20 @@ impl Client {
         self.send(self.http.post(self.url(path)).json(body)).await
     }
 
-    /// Submits a job file; returns `{id, name}`.
-    pub async fn submit(&self, job_file: &str, from: Option<&str>) -> Result<Value, Failure> {
-        let body = match sql::looks_like_sql(job_file) {
-            true => json!({"text": job_file, "format": "sql", "from": from}),
-            false => json!({"jobFile": job_file, "from": from}),
+    /// Submits a job file, to start `from` a checkpoint, of which it may drop what it has no
+    /// operator for; returns `{id, name}`.
+    pub async fn submit(
+        &self,
+        job_file: &str,
+        from: Option<&str>,
+        allow_dropped_state: bool,
+    ) -> Result<Value, Failure> {
+        let mut body = match sql::looks_like_sql(job_file) {
+            true => json!({"text": job_file, "format": "sql"}),
+            false => json!({"jobFile": job_file}),
         };
+        body["from"] = json!(from);
+        body["allowDroppedState"] = json!(allow_dropped_state);
         self.post("/jobs", &body).await
     }
 

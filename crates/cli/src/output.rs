@@ -1,5 +1,7 @@
 //! Prints what a command found: a table for people, JSON or YAML for programs.
 
+use std::io::Write as _;
+
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
@@ -12,7 +14,19 @@ pub fn print(format: Format, value: &Value, table: impl FnOnce(&Value) -> String
         Format::Json => serde_json::to_string_pretty(value).unwrap_or_default(),
         Format::Yaml => yaml(value),
     };
-    println!("{}", text.trim_end());
+    say(text.trim_end());
+}
+
+/// A line of data to stdout. Where nobody reads any more (`| head`), there is nothing left to
+/// do: the process ends as if it had been killed by SIGPIPE.
+pub fn say(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        if error.kind() != std::io::ErrorKind::BrokenPipe {
+            eprintln!("error: cannot write the output: {error}");
+        }
+        std::process::exit(128 + 13);
+    }
 }
 
 /// A borderless table, as kubectl prints them.

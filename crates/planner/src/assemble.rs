@@ -1,6 +1,6 @@
 //! From operators to the JobGraph: decides exchanges, splits aggregates in two stages,
 //! drops columns in front of exchanges, and chains what can run in one task.
-//! Called by `lib::plan`.
+//! Called by `lib::cut`.
 //!
 //! Nothing here depends on parallelism except where the file sets it per node: a job keeps
 //! its vertices, hence its state, when `spec.parallelism` changes.

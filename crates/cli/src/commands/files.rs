@@ -63,11 +63,11 @@ pub fn plan(arguments: &PlanArguments) -> Result<Exit, Failure> {
     let (name, _, planned) = planned(&arguments.job)?;
     warn(&name, &planned);
     match arguments.output {
-        PlanFormat::Text => println!("{}", jobfile::explain::text(&planned.graph).trim_end()),
-        PlanFormat::Dot => println!("{}", jobfile::explain::dot(&planned.graph).trim_end()),
+        PlanFormat::Text => output::say(jobfile::explain::text(&planned.graph).trim_end()),
+        PlanFormat::Dot => output::say(jobfile::explain::dot(&planned.graph).trim_end()),
         PlanFormat::Json => {
             let value = jobfile::explain::json(&planned.graph);
-            println!("{}", serde_json::to_string_pretty(&value).unwrap_or_default());
+            output::say(&serde_json::to_string_pretty(&value).unwrap_or_default());
         }
     }
     Ok(Exit::Ok)
@@ -75,7 +75,7 @@ pub fn plan(arguments: &PlanArguments) -> Result<Exit, Failure> {
 
 pub fn schema() -> Result<Exit, Failure> {
     let schema = jobfile::json_schema(&*composition::connectors());
-    println!("{}", serde_json::to_string_pretty(&schema).unwrap_or_default());
+    output::say(&serde_json::to_string_pretty(&schema).unwrap_or_default());
     Ok(Exit::Ok)
 }
 

@@ -99,8 +99,8 @@ pub async fn tap(arguments: TapArguments, settings: &Settings) -> Result<Exit, F
 
 fn show(format: Format, row: &Value) {
     match format {
-        Format::Table | Format::Json => println!("{row}"),
-        Format::Yaml => println!("---\n{}", output::yaml(row).trim_end()),
+        Format::Table | Format::Json => output::say(&row.to_string()),
+        Format::Yaml => output::say(&format!("---\n{}", output::yaml(row).trim_end())),
     }
 }
 
@@ -124,6 +124,6 @@ pub async fn logs(arguments: LogsArguments, settings: &Settings) -> Result<Exit,
         return Err(Failure::new(Exit::NotFound, text));
     };
     let path = format!("{base}/{}?tail={}", segment(&log), arguments.tail);
-    println!("{}", client.text(&path).await?.trim_end());
+    output::say(client.text(&path).await?.trim_end());
     Ok(Exit::Ok)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client;
-use crate::arguments::{JobArguments, ListArguments, SubmitArguments};
+use crate::arguments::{Format, JobArguments, ListArguments, SubmitArguments, TriggerArguments};
 use crate::client::{Client, segment};
 use crate::composition::read_job_file;
 use crate::exit::{Exit, Failure};
@@ -27,7 +27,8 @@ fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 pub async fn submit(arguments: SubmitArguments, settings: &Settings) -> Result<Exit, Failure> {
     let (_, text) = read_job_file(&arguments.job)?;
     let client = client(&arguments.server, settings, ANSWER)?;
-    let submitted = client.submit(&text, arguments.from.as_deref()).await?;
+    let (from, drop) = (arguments.from.as_deref(), arguments.allow_dropped_state);
+    let submitted = client.submit(&text, from, drop).await?;
     let id = submitted["id"].as_str().unwrap_or_default().to_owned();
     if !arguments.wait {
         print(arguments.output, &submitted, |v| {
@@ -193,15 +194,52 @@ pub async fn cancel(arguments: JobArguments, settings: &Settings) -> Result<Exit
 }
 
 pub async fn trigger_checkpoint(
-    arguments: JobArguments,
+    arguments: TriggerArguments,
     settings: &Settings,
 ) -> Result<Exit, Failure> {
     let client = client(&arguments.server, settings, CHECKPOINT)?;
-    let answer = post(&client, &arguments.job, "checkpoints").await?;
+    let Some(job) = &arguments.job else {
+        return trigger_all(&client, arguments.output).await;
+    };
+    let answer = post(&client, job, "checkpoints").await?;
     print(arguments.output, &answer, |c| {
         format!("checkpoint {} {} {}", plain(&c["id"]), plain(&c["status"]), plain(&c["path"]))
     });
     Ok(if answer["status"] == "completed" { Exit::Ok } else { Exit::Failed })
+}
+
+/// A checkpoint of every running job, all at once. Fails when one of them does.
+async fn trigger_all(client: &Client, output: Format) -> Result<Exit, Failure> {
+    let jobs = client.get("/jobs").await?;
+    let mut pending = tokio::task::JoinSet::new();
+    for job in items(&jobs, "jobs").iter().filter(|j| j["status"] == "RUNNING") {
+        let (client, id, name) = (client.clone(), plain(&job["id"]), plain(&job["name"]));
+        pending.spawn(async move {
+            let answer = post(&client, &id, "checkpoints").await;
+            let mut answer = answer
+                .unwrap_or_else(|failure| json!({ "status": "failed", "cause": failure.message }));
+            answer["job"] = json!({ "id": id, "name": name });
+            answer
+        });
+    }
+    let mut checkpoints = pending.join_all().await;
+    checkpoints.sort_by_cached_key(|c| (plain(&c["job"]["name"]), plain(&c["job"]["id"])));
+    let completed = checkpoints.iter().all(|c| c["status"] == "completed");
+    print(output, &json!({ "checkpoints": checkpoints }), |list| {
+        let rows = items(list, "checkpoints")
+            .iter()
+            .map(|c| {
+                vec![
+                    plain(&c["job"]["name"]),
+                    plain(&c["id"]),
+                    plain(&c["status"]),
+                    plain(c["path"].as_str().map_or(&c["cause"], |_| &c["path"])),
+                ]
+            })
+            .collect();
+        table(&["job", "id", "status", "path or cause"], rows)
+    });
+    Ok(if completed { Exit::Ok } else { Exit::Failed })
 }
 
 async fn post(client: &Client, job: &str, verb: &str) -> Result<Value, Failure> {

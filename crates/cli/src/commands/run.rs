@@ -44,7 +44,7 @@ pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, F
         tokens,
         settings,
     )?);
-    let submitted = client.submit(&text, arguments.from.as_deref()).await?;
+    let submitted = client.submit(&text, arguments.from.as_deref(), false).await?;
     let id = submitted["id"].as_str().unwrap_or_default().to_owned();
     let mut progress = Progress::new(arguments.quiet, started);
     progress.say(&format!(

@@ -3,20 +3,19 @@
 //! A batch counts as one step: a key whose row changed several times within a batch puts
 //! out one change, and none when it is as before.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Field, SchemaRef};
-use model::operator_schema::{changelog_normalize_schema, key_indices};
+use arrow::datatypes::SchemaRef;
+use model::Result;
+use model::operator_schema::changelog_normalize_schema;
 use model::operator_spec::ChangelogNormalize;
 use model::row_kind::{self, RowKind};
-use model::{Error, Result, key_group};
-use state::{TableId, ValueType};
+use state::ValueType;
 
 use super::encoded_rows::{ChangelogRows, RowCodec, RowSource};
+use super::key_columns::KeyColumns;
+use super::keyed_rows::{KeyedRows, Touch};
 use super::slot_marks::SlotMarks;
-use super::ttl::TimeToLive;
 use crate::operator::{Operator, OperatorContext, Output};
 
 /// The column with the row, encoded.
@@ -24,16 +23,11 @@ const ROW: usize = 0;
 
 /// See [`ChangelogNormalize`].
 pub struct ChangelogNormalizeOperator {
-    input: SchemaRef,
     output: SchemaRef,
-    keys: Vec<usize>,
+    keys: KeyColumns,
     codec: RowCodec,
     skip_update_before: bool,
-    value_types: Vec<ValueType>,
-    ttl: Option<TimeToLive>,
-    table: Option<TableId>,
-    hashes: Vec<u64>,
-    slots: Vec<u32>,
+    rows: KeyedRows,
     marks: SlotMarks,
 }
 
@@ -42,19 +36,12 @@ impl ChangelogNormalizeOperator {
     pub fn new(spec: &ChangelogNormalize, input: &SchemaRef) -> Result<Self> {
         let output = changelog_normalize_schema(spec, input)?;
         let width = input.fields().len() - usize::from(row_kind::is_changelog(input));
-        let mut value_types = vec![ValueType::Bytes];
-        let ttl = TimeToLive::new(spec.ttl_ms, &mut value_types);
         Ok(Self {
-            input: Arc::clone(input),
             output,
-            keys: key_indices(input, &spec.keys)?,
+            keys: KeyColumns::new(input, &spec.keys)?,
             codec: RowCodec::new(&input.fields()[..width])?,
             skip_update_before: spec.skip_update_before,
-            value_types,
-            ttl,
-            table: None,
-            hashes: Vec::new(),
-            slots: Vec::new(),
+            rows: KeyedRows::new("rows", vec![ValueType::Bytes], spec.ttl_ms),
             marks: SlotMarks::default(),
         })
     }
@@ -65,7 +52,7 @@ impl ChangelogNormalizeOperator {
         let kinds = row_kind::kinds(batch);
         let mut last: Vec<(u32, u32)> = Vec::new();
         self.marks.begin(pane_len);
-        for (row, slot) in self.slots.iter().enumerate() {
+        for (row, slot) in self.rows.slots.iter().enumerate() {
             if kinds.is_some_and(|kinds| kinds.value(row) == RowKind::UpdateBefore as u8) {
                 continue;
             }
@@ -84,9 +71,7 @@ impl ChangelogNormalizeOperator {
 
 impl Operator for ChangelogNormalizeOperator {
     fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
-        let fields: Vec<Field> = self.keys.iter().map(|k| self.input.field(*k).clone()).collect();
-        self.table = Some(ctx.state.table("rows", &fields, &self.value_types)?);
-        Ok(())
+        self.rows.open(&self.keys.fields, ctx)
     }
 
     fn process(
@@ -96,19 +81,8 @@ impl Operator for ChangelogNormalizeOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let table =
-            self.table.ok_or_else(|| Error::internal("a changelogNormalize was not opened"))?;
-        let now_ms = ctx.clock.now_ms();
-        key_group::hash_columns(&batch, &self.keys, &mut self.hashes)?;
-        let keys: Vec<ArrayRef> = self.keys.iter().map(|k| Arc::clone(batch.column(*k))).collect();
-        let pane = ctx.state.table_mut(table).pane(0)?;
-        if let Some(ttl) = &mut self.ttl {
-            ttl.sweep(pane, now_ms)?;
-        }
-        pane.upsert(&self.hashes, &keys, None, &mut self.slots)?;
-        if let Some(ttl) = &mut self.ttl {
-            ttl.touch(pane, &self.slots, now_ms);
-        }
+        let keys = self.keys.arrays(&batch);
+        let (pane, _) = self.rows.look_up(&keys, batch.num_rows(), Touch::Named, ctx)?;
         let last = self.last_rows(&batch, pane.len());
         let rows = UInt32Array::from_iter_values(last.iter().map(|(_, row)| *row));
         let winning = take_record_batch(&batch, &rows)?;
@@ -142,7 +116,7 @@ impl Operator for ChangelogNormalizeOperator {
                 None => changes.push(RowKind::Insert, RowSource::Input(index), 0),
             }
         }
-        for slot in &self.slots {
+        for slot in &self.rows.slots {
             if pane.is_live(*slot) && pane.bytes(ROW)[*slot as usize].is_none() {
                 pane.remove(*slot);
             }
@@ -152,7 +126,7 @@ impl Operator for ChangelogNormalizeOperator {
     }
 
     fn next_wakeup_ms(&self) -> Option<i64> {
-        self.ttl.as_ref().and_then(TimeToLive::next_sweep_ms)
+        self.rows.next_sweep_ms()
     }
 
     fn on_wakeup(
@@ -161,10 +135,7 @@ impl Operator for ChangelogNormalizeOperator {
         ctx: &mut OperatorContext,
         _out: &mut Output,
     ) -> Result<()> {
-        match (&mut self.ttl, self.table) {
-            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
-            _ => Ok(()),
-        }
+        self.rows.sweep(now_ms, ctx)
     }
 }
 

@@ -3,21 +3,20 @@
 //! A batch counts as one step: a key whose row changed several times within a batch puts
 //! out one change.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Field, SchemaRef};
-use model::operator_schema::{deduplicate_schema, key_indices};
+use arrow::datatypes::SchemaRef;
+use model::Result;
+use model::operator_schema::deduplicate_schema;
 use model::operator_spec::{Deduplicate, Keep};
 use model::row_kind::RowKind;
-use model::{Error, Result, key_group};
-use state::{Pane, TableId, ValueType};
+use state::{Pane, ValueType};
 
 use super::encoded_rows::{ChangelogRows, RowCodec, RowSource};
+use super::key_columns::KeyColumns;
+use super::keyed_rows::{KeyedRows, Touch};
 use super::slot_marks::SlotMarks;
 use super::time_column::TimeColumn;
-use super::ttl::TimeToLive;
 use crate::operator::{Operator, OperatorContext, Output};
 
 /// Columns of the state table when rows are kept.
@@ -26,19 +25,14 @@ const TIME: usize = 1;
 
 /// See [`Deduplicate`].
 pub struct DeduplicateOperator {
-    input: SchemaRef,
     output: SchemaRef,
-    keys: Vec<usize>,
+    keys: KeyColumns,
     keep: Keep,
     time: Option<TimeColumn>,
     /// `None` when the first row by arrival is kept: then the key is all the state.
     codec: Option<RowCodec>,
     skip_update_before: bool,
-    value_types: Vec<ValueType>,
-    ttl: Option<TimeToLive>,
-    table: Option<TableId>,
-    hashes: Vec<u64>,
-    slots: Vec<u32>,
+    rows: KeyedRows,
     marks: SlotMarks,
 }
 
@@ -47,25 +41,19 @@ impl DeduplicateOperator {
     pub fn new(spec: &Deduplicate, input: &SchemaRef) -> Result<Self> {
         let output = deduplicate_schema(spec, input)?;
         let append_only = spec.keep == Keep::First && spec.time_column.is_none();
-        let mut value_types = match (append_only, &spec.time_column) {
+        let value_types = match (append_only, &spec.time_column) {
             (true, _) => vec![],
             (false, None) => vec![ValueType::Bytes],
             (false, Some(_)) => vec![ValueType::Bytes, ValueType::I64],
         };
-        let ttl = TimeToLive::new(spec.ttl_ms, &mut value_types);
         Ok(Self {
             skip_update_before: spec.skip_update_before,
-            value_types,
-            ttl,
-            input: Arc::clone(input),
+            rows: KeyedRows::new("rows", value_types, spec.ttl_ms),
             output,
-            keys: key_indices(input, &spec.keys)?,
+            keys: KeyColumns::new(input, &spec.keys)?,
             keep: spec.keep,
             time: spec.time_column.as_ref().map(|t| TimeColumn::new(input, t)).transpose()?,
             codec: if append_only { None } else { Some(RowCodec::new(input.fields())?) },
-            table: None,
-            hashes: Vec::new(),
-            slots: Vec::new(),
             marks: SlotMarks::default(),
         })
     }
@@ -73,10 +61,7 @@ impl DeduplicateOperator {
 
 impl Operator for DeduplicateOperator {
     fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
-        let fields: Vec<Field> =
-            self.keys.iter().map(|key| self.input.field(*key).clone()).collect();
-        self.table = Some(ctx.state.table("rows", &fields, &self.value_types)?);
-        Ok(())
+        self.rows.open(&self.keys.fields, ctx)
     }
 
     fn process(
@@ -86,32 +71,23 @@ impl Operator for DeduplicateOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let table = self.table.ok_or_else(|| Error::internal("a deduplicate was not opened"))?;
-        let now_ms = ctx.clock.now_ms();
-        key_group::hash_columns(&batch, &self.keys, &mut self.hashes)?;
-        let keys: Vec<ArrayRef> =
-            self.keys.iter().map(|key| Arc::clone(batch.column(*key))).collect();
-        let pane = ctx.state.table_mut(table).pane(0)?;
-        if let Some(ttl) = &mut self.ttl {
-            ttl.sweep(pane, now_ms)?;
-        }
-        let created = pane.upsert(&self.hashes, &keys, None, &mut self.slots)?;
+        let keys = self.keys.arrays(&batch);
+        // As in Flink, the row that is kept lives from when it came.
+        let touch = if self.codec.is_none() { Touch::Created } else { Touch::Named };
+        let (pane, created) = self.rows.look_up(&keys, batch.num_rows(), touch, ctx)?;
         let first_created = pane.len() - created;
-        if let Some(ttl) = &mut self.ttl {
-            // As in Flink, the row that is kept lives from when it came.
-            let new: Vec<u32> = if self.codec.is_none() {
-                (first_created as u32..pane.len() as u32).collect()
-            } else {
-                self.slots.clone()
-            };
-            ttl.touch(pane, &new, now_ms);
-        }
         let Some(codec) = &self.codec else {
-            return emit_first(&batch, &self.slots, first_created, created, out);
+            return emit_first(&batch, &self.rows.slots, first_created, created, out);
         };
         let times = self.time.as_ref().map(|time| time.millis(&batch)).transpose()?;
-        let winners =
-            winners(self.keep, times.as_deref(), &self.slots, pane, first_created, &mut self.marks);
+        let winners = winners(
+            self.keep,
+            times.as_deref(),
+            &self.rows.slots,
+            pane,
+            first_created,
+            &mut self.marks,
+        );
         let rows: Vec<u32> = winners.iter().map(|(_, row)| *row).collect();
         let winning = take_record_batch(&batch, &UInt32Array::from(rows))?;
         let encoded = codec.encode(&winning)?;
@@ -143,7 +119,7 @@ impl Operator for DeduplicateOperator {
     }
 
     fn next_wakeup_ms(&self) -> Option<i64> {
-        self.ttl.as_ref().and_then(TimeToLive::next_sweep_ms)
+        self.rows.next_sweep_ms()
     }
 
     fn on_wakeup(
@@ -152,10 +128,7 @@ impl Operator for DeduplicateOperator {
         ctx: &mut OperatorContext,
         _out: &mut Output,
     ) -> Result<()> {
-        match (&mut self.ttl, self.table) {
-            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
-            _ => Ok(()),
-        }
+        self.rows.sweep(now_ms, ctx)
     }
 }
 

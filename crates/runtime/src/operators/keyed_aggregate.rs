@@ -11,17 +11,16 @@ use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{interleave, or, take};
 use arrow::datatypes::SchemaRef;
 use model::aggregate::keyed_aggregate_schema;
-use model::key_group::hash_columns;
 use model::operator_spec::{AggregateStage, KeyedAggregate};
 use model::row_kind::{self, RowKind};
 use model::{Error, Result};
-use state::{Pane, TableId, ValueType};
+use state::Pane;
 
 use super::accumulator::{AccumulatorOptions, Accumulators, Arguments};
 use super::key_columns::KeyColumns;
+use super::keyed_rows::{KeyedRows, Touch};
 use super::slot_marks::SlotMarks;
 use super::time_column::TimeColumn;
-use super::ttl::TimeToLive;
 use super::window_aggregate::emit::BATCH_ROWS;
 use crate::operator::{Operator, OperatorContext, Output};
 
@@ -42,20 +41,15 @@ pub fn keyed_aggregate(spec: &KeyedAggregate, input: &SchemaRef) -> Result<Box<d
         Accumulators::new(&spec.aggregates, input, options)?
     };
     let time = spec.time_column.as_ref().map(|name| TimeColumn::new(input, name)).transpose()?;
-    let mut value_types = accumulators.value_types().to_vec();
-    let ttl = TimeToLive::new(spec.ttl_ms, &mut value_types);
+    let value_types = accumulators.value_types().to_vec();
     Ok(Box::new(KeyedAggregateOperator {
         keys: KeyColumns::new(input, &spec.keys)?,
         time,
         accumulators,
-        value_types,
         global,
         skip_update_before: spec.skip_update_before,
-        ttl,
         output,
-        table: None,
-        hashes: Vec::new(),
-        slots: Vec::new(),
+        rows: KeyedRows::new("groups", value_types, spec.ttl_ms),
         marks: SlotMarks::default(),
     }))
 }
@@ -64,15 +58,11 @@ struct KeyedAggregateOperator {
     keys: KeyColumns,
     time: Option<TimeColumn>,
     accumulators: Accumulators,
-    value_types: Vec<ValueType>,
     /// Input rows are partial aggregates.
     global: bool,
     skip_update_before: bool,
-    ttl: Option<TimeToLive>,
     output: SchemaRef,
-    table: Option<TableId>,
-    hashes: Vec<u64>,
-    slots: Vec<u32>,
+    rows: KeyedRows,
     marks: SlotMarks,
 }
 
@@ -94,8 +84,7 @@ const NONE: u32 = u32::MAX;
 
 impl Operator for KeyedAggregateOperator {
     fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
-        self.table = Some(ctx.state.table("groups", &self.keys.fields, &self.value_types)?);
-        Ok(())
+        self.rows.open(&self.keys.fields, ctx)
     }
 
     fn process(
@@ -105,24 +94,13 @@ impl Operator for KeyedAggregateOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let table =
-            self.table.ok_or_else(|| Error::internal("a keyed aggregate was not opened"))?;
-        let now_ms = ctx.clock.now_ms();
-        hash_columns(&batch, &self.keys.indices, &mut self.hashes)?;
         let keys = self.keys.arrays(&batch);
-        let pane = ctx.state.table_mut(table).pane(0)?;
-        if let Some(ttl) = &mut self.ttl {
-            ttl.sweep(pane, now_ms)?;
-        }
-        pane.upsert(&self.hashes, &keys, None, &mut self.slots)?;
-        if let Some(ttl) = &mut self.ttl {
-            ttl.touch(pane, &self.slots, now_ms);
-        }
+        let (pane, _) = self.rows.look_up(&keys, batch.num_rows(), Touch::Named, ctx)?;
         let touched = self.touched(pane.len());
         let before = self.results(pane, &touched)?;
         if self.global {
             let partials = self.accumulators.partials(&batch)?;
-            self.accumulators.merge_partials(pane.columns(), &partials, None, &self.slots)?;
+            self.accumulators.merge_partials(pane.columns(), &partials, None, &self.rows.slots)?;
         } else {
             let times = self.time.as_ref().map(|time| time.millis(&batch)).transpose()?;
             let arguments = self.accumulators.arguments(&batch, times.as_deref())?;
@@ -137,7 +115,7 @@ impl Operator for KeyedAggregateOperator {
     }
 
     fn next_wakeup_ms(&self) -> Option<i64> {
-        self.ttl.as_ref().and_then(TimeToLive::next_sweep_ms)
+        self.rows.next_sweep_ms()
     }
 
     fn on_wakeup(
@@ -146,10 +124,7 @@ impl Operator for KeyedAggregateOperator {
         ctx: &mut OperatorContext,
         _out: &mut Output,
     ) -> Result<()> {
-        match (&mut self.ttl, self.table) {
-            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
-            _ => Ok(()),
-        }
+        self.rows.sweep(now_ms, ctx)
     }
 }
 
@@ -161,7 +136,7 @@ impl KeyedAggregateOperator {
     fn touched(&mut self, pane_len: usize) -> Touched {
         let mut touched = Touched::default();
         self.marks.begin(pane_len);
-        for (row, &slot) in self.slots.iter().enumerate() {
+        for (row, &slot) in self.rows.slots.iter().enumerate() {
             if self.marks.get(slot).is_none() {
                 self.marks.set(slot, touched.slots.len());
                 touched.slots.push(slot);
@@ -191,7 +166,7 @@ impl KeyedAggregateOperator {
     /// within the batch must be there when it goes.
     fn apply(&self, pane: &mut Pane, batch: &RecordBatch, arguments: &Arguments<'_>) -> Result<()> {
         let Some(kinds) = row_kind::kinds(batch) else {
-            self.accumulators.update(pane.columns(), arguments, None, &self.slots);
+            self.accumulators.update(pane.columns(), arguments, None, &self.rows.slots);
             return Ok(());
         };
         let (mut added, mut taken) = (Vec::new(), Vec::new());
@@ -201,7 +176,7 @@ impl KeyedAggregateOperator {
             if kind.is_addition() { added.push(row as u32) } else { taken.push(row as u32) }
         }
         let slots_of = |rows: &[u32]| -> Vec<u32> {
-            rows.iter().map(|row| self.slots[*row as usize]).collect()
+            rows.iter().map(|row| self.rows.slots[*row as usize]).collect()
         };
         let columns = pane.columns();
         self.accumulators.update(columns, arguments, Some(&added), &slots_of(&added));

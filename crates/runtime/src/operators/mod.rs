@@ -28,6 +28,7 @@ pub mod join;
 mod join_keys;
 mod key_columns;
 pub mod keyed_aggregate;
+mod keyed_rows;
 pub mod over_aggregate;
 pub mod project;
 mod ranked_rows;

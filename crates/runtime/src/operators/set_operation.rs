@@ -7,15 +7,15 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, UInt8Array, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{Field, SchemaRef};
+use model::Result;
 use model::operator_schema::{plain, set_operation_schema};
 use model::operator_spec::{SetOperation, SetOperator};
 use model::row_kind::{self, RowKind};
-use model::{Error, Result, key_group};
-use state::{TableId, ValueType};
+use state::ValueType;
 
 use super::hash_join::OUTPUT_ROWS;
+use super::keyed_rows::{KeyedRows, Touch};
 use super::slot_marks::SlotMarks;
-use super::ttl::TimeToLive;
 use crate::operator::{Operator, OperatorContext, Output};
 
 /// See [`SetOperation`]. Rows are the keys of the state; its columns count them left and right.
@@ -24,11 +24,7 @@ pub struct SetOperationOperator {
     all: bool,
     fields: Vec<Field>,
     output: SchemaRef,
-    value_types: Vec<ValueType>,
-    ttl: Option<TimeToLive>,
-    table: Option<TableId>,
-    hashes: Vec<u64>,
-    slots: Vec<u32>,
+    rows: KeyedRows,
     marks: SlotMarks,
 }
 
@@ -37,18 +33,12 @@ impl SetOperationOperator {
     pub fn new(spec: &SetOperation, left: &SchemaRef, right: &SchemaRef) -> Result<Self> {
         let output = set_operation_schema(spec, left, right)?;
         let fields = plain(&output).fields().iter().map(|f| f.as_ref().clone()).collect();
-        let mut value_types = vec![ValueType::I64, ValueType::I64];
-        let ttl = TimeToLive::new(spec.ttl_ms, &mut value_types);
         Ok(Self {
             operator: spec.operator,
             all: spec.all,
             fields,
             output,
-            value_types,
-            ttl,
-            table: None,
-            hashes: Vec::new(),
-            slots: Vec::new(),
+            rows: KeyedRows::new("rows", vec![ValueType::I64, ValueType::I64], spec.ttl_ms),
             marks: SlotMarks::default(),
         })
     }
@@ -84,8 +74,7 @@ impl SetOperationOperator {
 
 impl Operator for SetOperationOperator {
     fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
-        self.table = Some(ctx.state.table("rows", &self.fields, &self.value_types)?);
-        Ok(())
+        self.rows.open(&self.fields, ctx)
     }
 
     fn process(
@@ -95,24 +84,14 @@ impl Operator for SetOperationOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let table = self.table.ok_or_else(|| Error::internal("a setOperation was not opened"))?;
-        let now_ms = ctx.clock.now_ms();
         let width = self.fields.len();
         let columns: Vec<ArrayRef> = batch.columns()[..width].to_vec();
-        key_group::hash_arrays(columns.iter(), batch.num_rows(), &mut self.hashes)?;
-        let pane = ctx.state.table_mut(table).pane(0)?;
-        if let Some(ttl) = &mut self.ttl {
-            ttl.sweep(pane, now_ms)?;
-        }
-        pane.upsert(&self.hashes, &columns, None, &mut self.slots)?;
-        if let Some(ttl) = &mut self.ttl {
-            ttl.touch(pane, &self.slots, now_ms);
-        }
+        let (pane, _) = self.rows.look_up(&columns, batch.num_rows(), Touch::Named, ctx)?;
         // Per row that the batch touches: slot, first row, copies before.
         let mut touched: Vec<(u32, u32, i64)> = Vec::new();
         let kinds = row_kind::kinds(&batch);
         self.marks.begin(pane.len());
-        for (row, slot) in self.slots.iter().enumerate() {
+        for (row, slot) in self.rows.slots.iter().enumerate() {
             let at = *slot as usize;
             if self.marks.get(*slot).is_none() {
                 self.marks.set(*slot, touched.len());
@@ -144,7 +123,7 @@ impl Operator for SetOperationOperator {
     }
 
     fn next_wakeup_ms(&self) -> Option<i64> {
-        self.ttl.as_ref().and_then(TimeToLive::next_sweep_ms)
+        self.rows.next_sweep_ms()
     }
 
     fn on_wakeup(
@@ -153,10 +132,7 @@ impl Operator for SetOperationOperator {
         ctx: &mut OperatorContext,
         _out: &mut Output,
     ) -> Result<()> {
-        match (&mut self.ttl, self.table) {
-            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
-            _ => Ok(()),
-        }
+        self.rows.sweep(now_ms, ctx)
     }
 }
 

@@ -4,21 +4,20 @@
 //!
 //! A batch counts as one step: a key puts out at most one change.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use arrow::row::Rows;
-use model::operator_schema::{key_indices, sink_materialize_schema};
+use model::Result;
+use model::operator_schema::sink_materialize_schema;
 use model::operator_spec::SinkMaterialize;
 use model::row_kind::{self, RowKind};
-use model::{Error, Result, key_group};
-use state::{Pane, TableId, ValueType};
+use state::{Pane, ValueType};
 
 use super::encoded_rows::{ChangelogRows, RowCodec, RowSource};
+use super::key_columns::KeyColumns;
+use super::keyed_rows::{KeyedRows, Touch};
 use super::ranked_rows::{RankedRows, encode};
 use super::slot_marks::SlotMarks;
-use super::ttl::TimeToLive;
 use crate::operator::{Operator, OperatorContext, Output};
 
 /// The column with the rows of a key, as `ranked_rows` with empty sort keys.
@@ -26,15 +25,10 @@ const LIST: usize = 0;
 
 /// See [`SinkMaterialize`].
 pub struct SinkMaterializeOperator {
-    input: SchemaRef,
     output: SchemaRef,
-    keys: Vec<usize>,
+    keys: KeyColumns,
     codec: RowCodec,
-    value_types: Vec<ValueType>,
-    ttl: Option<TimeToLive>,
-    table: Option<TableId>,
-    hashes: Vec<u64>,
-    slots: Vec<u32>,
+    rows: KeyedRows,
     marks: SlotMarks,
 }
 
@@ -71,18 +65,11 @@ impl SinkMaterializeOperator {
     pub fn new(spec: &SinkMaterialize, input: &SchemaRef) -> Result<Self> {
         let output = sink_materialize_schema(spec, input)?;
         let width = input.fields().len() - usize::from(row_kind::is_changelog(input));
-        let mut value_types = vec![ValueType::Bytes];
-        let ttl = TimeToLive::new(spec.ttl_ms, &mut value_types);
         Ok(Self {
-            input: Arc::clone(input),
             output,
-            keys: key_indices(input, &spec.keys)?,
+            keys: KeyColumns::new(input, &spec.keys)?,
             codec: RowCodec::new(&input.fields()[..width])?,
-            value_types,
-            ttl,
-            table: None,
-            hashes: Vec::new(),
-            slots: Vec::new(),
+            rows: KeyedRows::new("rows", vec![ValueType::Bytes], spec.ttl_ms),
             marks: SlotMarks::default(),
         })
     }
@@ -93,7 +80,7 @@ impl SinkMaterializeOperator {
         let kinds = row_kind::kinds(batch);
         let mut changed: Vec<Changed> = Vec::new();
         self.marks.begin(pane.len());
-        for (row, slot) in self.slots.iter().enumerate() {
+        for (row, slot) in self.rows.slots.iter().enumerate() {
             let at = match self.marks.get(*slot) {
                 Some(at) => at,
                 None => {
@@ -143,9 +130,7 @@ fn write(changed: &[Changed], rows: &Rows, pane: &mut Pane) -> Result<()> {
 
 impl Operator for SinkMaterializeOperator {
     fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
-        let fields: Vec<Field> = self.keys.iter().map(|k| self.input.field(*k).clone()).collect();
-        self.table = Some(ctx.state.table("rows", &fields, &self.value_types)?);
-        Ok(())
+        self.rows.open(&self.keys.fields, ctx)
     }
 
     fn process(
@@ -155,19 +140,8 @@ impl Operator for SinkMaterializeOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let table =
-            self.table.ok_or_else(|| Error::internal("a sinkMaterialize was not opened"))?;
-        let now_ms = ctx.clock.now_ms();
-        key_group::hash_columns(&batch, &self.keys, &mut self.hashes)?;
-        let keys: Vec<ArrayRef> = self.keys.iter().map(|k| Arc::clone(batch.column(*k))).collect();
-        let pane = ctx.state.table_mut(table).pane(0)?;
-        if let Some(ttl) = &mut self.ttl {
-            ttl.sweep(pane, now_ms)?;
-        }
-        pane.upsert(&self.hashes, &keys, None, &mut self.slots)?;
-        if let Some(ttl) = &mut self.ttl {
-            ttl.touch(pane, &self.slots, now_ms);
-        }
+        let keys = self.keys.arrays(&batch);
+        let (pane, _) = self.rows.look_up(&keys, batch.num_rows(), Touch::Named, ctx)?;
         let rows = self.codec.encode(&batch)?;
         let changed = self.apply(&batch, &rows, pane)?;
         let mut changes = ChangelogRows::default();
@@ -199,7 +173,7 @@ impl Operator for SinkMaterializeOperator {
     }
 
     fn next_wakeup_ms(&self) -> Option<i64> {
-        self.ttl.as_ref().and_then(TimeToLive::next_sweep_ms)
+        self.rows.next_sweep_ms()
     }
 
     fn on_wakeup(
@@ -208,10 +182,7 @@ impl Operator for SinkMaterializeOperator {
         ctx: &mut OperatorContext,
         _out: &mut Output,
     ) -> Result<()> {
-        match (&mut self.ttl, self.table) {
-            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
-            _ => Ok(()),
-        }
+        self.rows.sweep(now_ms, ctx)
     }
 }
 

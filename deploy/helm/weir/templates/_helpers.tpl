@@ -27,6 +27,12 @@
 {{- .Values.access.existingSecret | default (printf "%s-access" (include "weir.fullname" .)) -}}
 {{- end -}}
 
+{{/* The key with the one token that Prometheus sends. */}}
+{{- define "weir.scrapeTokenKey" -}}
+{{- $keys := .Values.access.keys -}}
+{{- $keys.scrapeToken | default (ternary $keys.apiToken "scrape-token" (ne .Values.access.existingSecret "")) -}}
+{{- end -}}
+
 {{- define "weir.image" -}}
 {{- $name := .Values.image.repository -}}
 {{- if .Values.image.registry -}}{{- $name = printf "%s/%s" .Values.image.registry $name -}}{{- end -}}
@@ -93,6 +99,12 @@ annotations:
 {{- if .Values.ingress.enabled -}}
 {{- range .Values.ingress.hosts -}}{{- $hosts = append $hosts .host -}}{{- end -}}
 {{- end -}}
+{{- if .Values.httpRoute.enabled -}}
+{{- range .Values.httpRoute.hostnames -}}
+{{- if hasPrefix "*" . -}}{{- fail (printf "httpRoute.hostnames: `%s` names no host; list the names that people use" .) -}}{{- end -}}
+{{- $hosts = append $hosts . -}}
+{{- end -}}
+{{- end -}}
 {{- concat $hosts .Values.access.allowedHosts | uniq | join "," -}}
 {{- end -}}
 
@@ -114,6 +126,10 @@ annotations:
 - name: AWS_VIRTUAL_HOSTED_STYLE_REQUEST
   value: {{ not .Values.checkpoints.pathStyle | quote }}
 {{- end }}
+{{- if .Values.checkpoints.caSecret.name }}
+- name: SSL_CERT_FILE
+  value: /etc/weir/ca/{{ .Values.checkpoints.caSecret.key }}
+{{- end }}
 {{- if .Values.checkpoints.existingSecret }}
 - name: AWS_ACCESS_KEY_ID
   valueFrom:
@@ -128,11 +144,24 @@ annotations:
 {{- end }}
 {{- end -}}
 
+{{/* Whole environments of a role's container. Argument: dict root, component. */}}
+{{- define "weir.envFrom" -}}
+{{- $role := index .root.Values .component -}}
+{{- $from := list -}}
+{{- with .root.Values.existingConfigMap -}}
+{{- $from = append $from (dict "configMapRef" (dict "name" .)) -}}
+{{- end -}}
+{{- with concat $from $role.extraEnvFrom -}}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
 {{/* Pod fields that are only passed through. Argument: dict root, component. */}}
 {{- define "weir.podFields" -}}
 {{- $role := index .root.Values .component -}}
 serviceAccountName: {{ include "weir.serviceAccount" . }}
-automountServiceAccountToken: {{ .root.Values.serviceAccount.automountServiceAccountToken }}
+automountServiceAccountToken: {{ $role.serviceAccount.automountServiceAccountToken }}
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ $role.terminationGracePeriodSeconds }}
 securityContext:
@@ -158,7 +187,13 @@ affinity:
 {{- end }}
 {{- with $role.topologySpreadConstraints }}
 topologySpreadConstraints:
-  {{- toYaml . | nindent 2 }}
+  {{- range . }}
+  {{- $constraint := deepCopy . }}
+  {{- if not (hasKey $constraint "labelSelector") }}
+  {{- $_ := set $constraint "labelSelector" (dict "matchLabels" (include "weir.selectorLabels" $ | fromYaml)) }}
+  {{- end }}
+  {{- list $constraint | toYaml | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- with $role.initContainers }}
 initContainers:
@@ -174,6 +209,11 @@ initContainers:
   readOnly: true
 - name: tmp
   mountPath: /tmp
+{{- if .root.Values.checkpoints.caSecret.name }}
+- name: ca
+  mountPath: /etc/weir/ca
+  readOnly: true
+{{- end }}
 {{- if .root.Values.checkpoints.existingClaim.name }}
 - name: checkpoints
   mountPath: {{ .root.Values.checkpoints.existingClaim.mountPath }}
@@ -196,6 +236,16 @@ initContainers:
         path: cluster-secret
 - name: tmp
   emptyDir: {}
+{{- with .root.Values.checkpoints.caSecret }}
+{{- if .name }}
+- name: ca
+  secret:
+    secretName: {{ .name }}
+    items:
+      - key: {{ .key }}
+        path: {{ .key }}
+{{- end }}
+{{- end }}
 {{- with .root.Values.checkpoints.existingClaim.name }}
 - name: checkpoints
   persistentVolumeClaim:

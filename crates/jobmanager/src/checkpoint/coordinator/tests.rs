@@ -1,6 +1,7 @@
 //! Event scripts and random runs of the CheckpointCoordinator.
 
 use super::*;
+use bytes::Bytes;
 use model::{SubtaskIndex, VertexId};
 use proptest::prelude::*;
 
