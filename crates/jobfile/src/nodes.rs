@@ -71,6 +71,8 @@ pub(crate) enum Body<'a> {
     TopN(TopNDef),
     Union,
     KeyBy { keys: Vec<Name> },
+    /// A query over the inputs as tables.
+    Query { sql: Sql<'a> },
     Sink { connector: Name, options: Json },
 }
 
