@@ -22,6 +22,7 @@ mod rpc;
 mod session;
 mod slot_table;
 mod snapshots;
+mod results;
 mod tap;
 mod task_executor;
 mod traffic;
