@@ -17,4 +17,5 @@ mod kills;
 mod limits;
 mod oracle;
 mod s3;
+mod sql_shell;
 mod tidy;

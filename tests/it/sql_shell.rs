@@ -61,7 +61,9 @@ fn a_file_is_one_session() {
     std::fs::write(&path, script).unwrap();
     let (code, out, err) = run(&["sql", "-f", &path.display().to_string()], &[]);
     assert_eq!(code, 0, "{out}\n{err}");
-    for part in ["adults", "CREATE TABLE copy (name STRING)", "FINISHED", "changelogMode", "+I\tada\n"] {
+    for part in
+        ["adults", "CREATE TABLE copy (name STRING)", "FINISHED", "changelogMode", "+I\tada\n"]
+    {
         assert!(out.contains(part), "no {part:?} in {out}");
     }
     assert!(err.contains("insert-into-copy"), "{err}");
@@ -74,7 +76,11 @@ fn the_exit_code_tells_what_went_wrong_and_the_report_where() {
     let folder = tempfile::tempdir().unwrap();
     let table = people(folder.path());
     let path = folder.path().join("wrong.sql");
-    std::fs::write(&path, format!("{table}\n-- ß\nSELECT name,\n  aeg FROM people;\nSELECT 1 FROM people;")).unwrap();
+    std::fs::write(
+        &path,
+        format!("{table}\n-- ß\nSELECT name,\n  aeg FROM people;\nSELECT 1 FROM people;"),
+    )
+    .unwrap();
     let (code, out, err) = run(&["sql", "-f", &path.display().to_string()], &[]);
     assert_eq!((code, out.as_str()), (78, ""), "nothing after it runs: {err}");
     assert!(err.contains("wrong.sql:5:3") && err.contains("did you mean `age`?"), "{err}");
@@ -84,14 +90,15 @@ fn the_exit_code_tells_what_went_wrong_and_the_report_where() {
     let (code, _, err) = run(&["sql", "-e", &failing], &[]);
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("ada"), "{err}");
-    let (code, _, err) = run(&["sql", "-e", "SELECT 1 FROM nothing", "--server", "http://127.0.0.1:1"], &[]);
+    let (code, _, err) =
+        run(&["sql", "-e", "SELECT 1 FROM nothing", "--server", "http://127.0.0.1:1"], &[]);
     assert_eq!(code, 78, "wrong before anything is sent: {err}");
 }
 
 #[test]
 fn a_cluster_gives_every_row_and_nothing_is_left_behind() {
     let cluster = Cluster::start(2, 2, None, &[]);
-    let server = cluster.url();
+    let server = cluster.server();
     let rows = 200_000;
     let query = format!(
         "SET 'parallelism.default' = '2';\
@@ -115,7 +122,7 @@ fn a_reader_that_is_killed_ends_its_query() {
     let query = "CREATE TABLE bid (auction BIGINT) WITH ('connector' = 'nexmark', 'table' = 'bid', 'first-event.rate' = '1000');\
                  SELECT auction FROM bid";
     let mut child = Command::new(streamctl())
-        .args(["sql", "--server", &cluster.url(), "-e", query])
+        .args(["sql", "--server", &cluster.server(), "-e", query])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

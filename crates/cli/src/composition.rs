@@ -177,7 +177,8 @@ impl JobFile {
             failed(format!("cannot read {name}: {error}"))
                 .help("give the path of a job file; see examples/")
         })?;
-        let text = String::from_utf8(bytes).map_err(|_| failed(format!("{name} is not UTF-8 text")))?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| failed(format!("{name} is not UTF-8 text")))?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         Ok(Self { name, text, folder })
     }

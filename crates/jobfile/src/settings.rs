@@ -306,9 +306,8 @@ fn restart(restart: &mut RestartStrategy, key: &str, value: &str) -> Result<(), 
     let key = key.trim_start_matches('.');
     let (strategy, figure) = key.split_once('.').unwrap_or((key, ""));
     if strategy.is_empty() || strategy == "type" {
-        *restart = strategy_of(value).ok_or(
-            "'none', 'fixed-delay', 'exponential-delay' or 'failure-rate'",
-        )?;
+        *restart = strategy_of(value)
+            .ok_or("'none', 'fixed-delay', 'exponential-delay' or 'failure-rate'")?;
         return Ok(());
     }
     let wanted = strategy_of(strategy).ok_or("of a known strategy")?;
@@ -344,13 +343,13 @@ fn restart(restart: &mut RestartStrategy, key: &str, value: &str) -> Result<(), 
 fn strategy_of(name: &str) -> Option<RestartStrategy> {
     Some(match name {
         "none" | "off" | "disable" => RestartStrategy::None,
-        "fixed-delay" | "fixeddelay" => RestartStrategy::FixedDelay { attempts: 1, delay_ms: 1_000 },
+        "fixed-delay" | "fixeddelay" => {
+            RestartStrategy::FixedDelay { attempts: 1, delay_ms: 1_000 }
+        }
         "exponential-delay" | "exponentialdelay" => RestartStrategy::default(),
-        "failure-rate" | "failurerate" => RestartStrategy::FailureRate {
-            max_failures: 1,
-            interval_ms: 60_000,
-            delay_ms: 1_000,
-        },
+        "failure-rate" | "failurerate" => {
+            RestartStrategy::FailureRate { max_failures: 1, interval_ms: 60_000, delay_ms: 1_000 }
+        }
         _ => return None,
     })
 }

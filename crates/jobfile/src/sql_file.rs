@@ -62,7 +62,8 @@ fn read(
         Ok(text) => Some(text),
         Err(why) => {
             let message = format!("cannot read `{}`: {why}", file.path.value);
-            let help = "the path is relative to the job file; the statements themselves go under `sql`";
+            let help =
+                "the path is relative to the job file; the statements themselves go under `sql`";
             report.add_help("E0110", &file.path.span, message, help);
             None
         }

@@ -24,8 +24,7 @@ use tonic::{Request, Response, Status};
 
 use crate::dispatcher::Dispatcher;
 use crate::gateway::{
-    GatewayError, GatewayResult, ResultStream, TapBatch, TapRequest, TapStream,
-    TaskManagerGateway,
+    GatewayError, GatewayResult, ResultStream, TapBatch, TapRequest, TapStream, TaskManagerGateway,
 };
 use crate::job_master::{JobHandle, JobMessage, TaskReport};
 use crate::slot_pool::TaskManagerInfo;
@@ -444,7 +443,11 @@ impl TaskManagerGateway for TonicGateway {
     ) -> std::result::Result<ResultStream, GatewayError> {
         let leader_epoch = self.epoch.0;
         let wire = v1::ResultsRequest { leader_epoch, attempt: Some(attempt_to_wire(&attempt)) };
-        let opened = self.client(addr)?.results(wire).await;
+        // Over a connection of its own: a slow reader must not hold other calls up.
+        let channel = endpoint(addr)?.connect_lazy();
+        let mut client = TaskManagerServiceClient::new(Prover::new(channel, self.secret.clone()))
+            .max_decoding_message_size(MAX_MESSAGE);
+        let opened = client.results(wire).await;
         let rows = opened.map_err(|status| self.failed(addr, &status))?.into_inner();
         let addr = addr.to_owned();
         let decoded = rows.map(move |message| {

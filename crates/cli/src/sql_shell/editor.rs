@@ -19,15 +19,89 @@ const PROMPT: &str = "weir sql> ";
 const HISTORY: usize = 2_000;
 
 const KEYWORDS: &[&str] = &[
-    "ALL", "AND", "AS", "ASC", "BEGIN", "BETWEEN", "BY", "CASE", "CAST", "CLEAR", "CREATE", "CROSS",
-    "CUMULATE", "DESC", "DESCRIBE", "DESCRIPTOR", "DISTINCT", "DROP", "ELSE", "END", "EXECUTE",
-    "EXISTS", "EXIT", "EXPLAIN", "FALSE", "FETCH", "FOR", "FROM", "FULL", "FUNCTION", "FUNCTIONS",
-    "GROUP", "HAVING", "HELP", "HOP", "IF", "IN", "INNER", "INSERT", "INTERSECT", "INTERVAL",
-    "INTO", "IS", "JOBS", "JOIN", "KEY", "LATERAL", "LEFT", "LIKE", "LIMIT", "MATCH_RECOGNIZE",
-    "NOT", "NULL", "ON", "OR", "ORDER", "OUTER", "OVER", "PARTITION", "PRIMARY", "QUIT", "RESET",
-    "RIGHT", "SELECT", "SESSION", "SET", "SHOW", "STATEMENT", "SYSTEM_TIME", "TABLE", "TABLES",
-    "TEMPORARY", "THEN", "TRUE", "TUMBLE", "UNION", "VALUES", "VIEW", "VIEWS", "WATERMARK", "WHEN",
-    "WHERE", "WITH",
+    "ALL",
+    "AND",
+    "AS",
+    "ASC",
+    "BEGIN",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "CAST",
+    "CLEAR",
+    "CREATE",
+    "CROSS",
+    "CUMULATE",
+    "DESC",
+    "DESCRIBE",
+    "DESCRIPTOR",
+    "DISTINCT",
+    "DROP",
+    "ELSE",
+    "END",
+    "EXECUTE",
+    "EXISTS",
+    "EXIT",
+    "EXPLAIN",
+    "FALSE",
+    "FETCH",
+    "FOR",
+    "FROM",
+    "FULL",
+    "FUNCTION",
+    "FUNCTIONS",
+    "GROUP",
+    "HAVING",
+    "HELP",
+    "HOP",
+    "IF",
+    "IN",
+    "INNER",
+    "INSERT",
+    "INTERSECT",
+    "INTERVAL",
+    "INTO",
+    "IS",
+    "JOBS",
+    "JOIN",
+    "KEY",
+    "LATERAL",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "MATCH_RECOGNIZE",
+    "NOT",
+    "NULL",
+    "ON",
+    "OR",
+    "ORDER",
+    "OUTER",
+    "OVER",
+    "PARTITION",
+    "PRIMARY",
+    "QUIT",
+    "RESET",
+    "RIGHT",
+    "SELECT",
+    "SESSION",
+    "SET",
+    "SHOW",
+    "STATEMENT",
+    "SYSTEM_TIME",
+    "TABLE",
+    "TABLES",
+    "TEMPORARY",
+    "THEN",
+    "TRUE",
+    "TUMBLE",
+    "UNION",
+    "VALUES",
+    "VIEW",
+    "VIEWS",
+    "WATERMARK",
+    "WHEN",
+    "WHERE",
+    "WITH",
 ];
 
 /// What can be completed.
@@ -145,7 +219,9 @@ impl Prompt {
             }
             Err(ReadlineError::Interrupted) => Ok(Typed::Again),
             Err(ReadlineError::Eof) => Ok(Typed::End),
-            Err(error) => Err(Failure::new(Exit::Failed, format!("cannot read the terminal: {error}"))),
+            Err(error) => {
+                Err(Failure::new(Exit::Failed, format!("cannot read the terminal: {error}")))
+            }
         }
     }
 
@@ -167,7 +243,8 @@ impl Prompt {
     pub fn save(&mut self) {
         let Some(path) = &self.history else { return };
         let folder = path.parent().map(std::fs::create_dir_all);
-        let saved = folder.is_none_or(|made| made.is_ok()) && self.editor.save_history(path).is_ok();
+        let saved =
+            folder.is_none_or(|made| made.is_ok()) && self.editor.save_history(path).is_ok();
         if !saved {
             eprintln!("warning: cannot keep the history in {}", path.display());
         }

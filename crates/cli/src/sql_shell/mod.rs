@@ -271,7 +271,8 @@ impl Shell {
                 Next::Go
             }
         };
-        self.columns.retain(|(known, _)| self.session.names().any(|n| n == known) && *known != name);
+        self.columns
+            .retain(|(known, _)| self.session.names().any(|n| n == known) && *known != name);
         if let Some(columns) = columns {
             let columns = columns.rows.iter().filter_map(|row| row.first().cloned());
             self.columns.push((name, columns.collect()));
@@ -325,7 +326,8 @@ impl Shell {
             return Err(Failure::new(Exit::Failed, "the query starts no job"));
         };
         let text = self.text_of(place, QUERY_SETTINGS);
-        let (mode, size) = (self.mode(), self.size);
+        let mode = self.mode();
+        let size = Some(self.size).filter(|_| std::io::stdout().is_terminal());
         let client = self.target.client().await?;
         let submitted = client.submit(&text, Some("sql-query"), None).await?;
         let id = submitted["id"].as_str().unwrap_or_default();
@@ -393,7 +395,12 @@ impl Shell {
         if self.target.is_up() {
             let jobs = self.target.client().await?.get("/jobs").await?;
             rows.extend(jobs["jobs"].as_array().into_iter().flatten().map(|j| {
-                vec![plain(&j["id"]), plain(&j["name"]), plain(&j["status"]), time(&j["startedAtMs"])]
+                vec![
+                    plain(&j["id"]),
+                    plain(&j["name"]),
+                    plain(&j["status"]),
+                    time(&j["startedAtMs"]),
+                ]
             }));
         }
         show(&SqlAnswer { columns, rows });
@@ -423,7 +430,8 @@ fn show(answer: &SqlAnswer) {
 fn without_query(statement: &str, described: &SqlAnswer) -> String {
     let words = statements::words(statement);
     let query = words.windows(2).find(|pair| {
-        let is = |at: usize, word: &str| !pair[at].quoted && pair[at].text.eq_ignore_ascii_case(word);
+        let is =
+            |at: usize, word: &str| !pair[at].quoted && pair[at].text.eq_ignore_ascii_case(word);
         is(0, "AS") && ["SELECT", "WITH", "VALUES"].iter().any(|w| is(1, w))
     });
     let head = query.map_or(statement, |pair| &statement[..pair[0].at.start]);
@@ -453,10 +461,17 @@ mod tests {
 
     #[test]
     fn a_table_made_from_a_query_is_kept_without_it() {
-        let rows = vec![vec!["a".to_owned(), "INT".to_owned()], vec!["b`c".to_owned(), "STRING".to_owned()]];
+        let rows = vec![
+            vec!["a".to_owned(), "INT".to_owned()],
+            vec!["b`c".to_owned(), "STRING".to_owned()],
+        ];
         let columns = SqlAnswer { columns: Vec::new(), rows };
-        let text = "CREATE TABLE `t 1` WITH ('connector' = 'print') AS SELECT 1 AS a, 'AS SELECT' AS b";
+        let text =
+            "CREATE TABLE `t 1` WITH ('connector' = 'print') AS SELECT 1 AS a, 'AS SELECT' AS b";
         let kept = without_query(text, &columns);
-        assert_eq!(kept, "CREATE TABLE `t 1` (`a` INT, `b``c` STRING) WITH ('connector' = 'print') ");
+        assert_eq!(
+            kept,
+            "CREATE TABLE `t 1` (`a` INT, `b``c` STRING) WITH ('connector' = 'print') "
+        );
     }
 }

@@ -67,16 +67,18 @@ pub async fn show<W: Write>(
         drop(sender);
         Ok::<(), Failure>(())
     };
-    let showing = async {
+    let shown = &mut *view;
+    // Owns its end of the queue, so that reading stops when showing fails.
+    let showing = async move {
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! { biased;
                 event = events.recv() => match event {
-                    Some((false, rows)) => each(&rows, view)?,
+                    Some((false, rows)) => each(&rows, shown)?,
                     Some((true, end)) => return Ok(Some(end)),
                     None => return Ok(None),
                 },
-                _ = tick.tick() => view.refresh()?,
+                _ = tick.tick() => shown.refresh()?,
             }
         }
     };

@@ -49,14 +49,19 @@ pub struct View<W> {
     drawn: usize,
     stale: bool,
     next: Instant,
-    /// Lines and characters of the terminal.
-    size: (usize, usize),
+    /// Lines and characters of the terminal; `None`: it is none, so nothing is redrawn.
+    size: Option<(usize, usize)>,
     out: W,
 }
 
 impl<W: Write> View<W> {
-    /// Starts with the header. `size` is lines and characters of the terminal.
-    pub fn new(mode: Mode, columns: Vec<Column>, size: (usize, usize), out: W) -> io::Result<Self> {
+    /// Starts with the header. `size` is lines and characters of the terminal, if it is one.
+    pub fn new(
+        mode: Mode,
+        columns: Vec<Column>,
+        size: Option<(usize, usize)>,
+        out: W,
+    ) -> io::Result<Self> {
         let widths = columns.iter().map(width).collect();
         let mut view = Self {
             mode,
@@ -96,8 +101,9 @@ impl<W: Write> View<W> {
             }
             Mode::Json => {
                 let cells = self.columns.iter().zip(row);
-                let cells: Map<String, Value> =
-                    cells.map(|(c, v)| (c.name.clone(), v.map_or(Value::Null, Value::from))).collect();
+                let cells: Map<String, Value> = cells
+                    .map(|(c, v)| (c.name.clone(), v.map_or(Value::Null, Value::from)))
+                    .collect();
                 writeln!(self.out, "{}", json!({ "op": op, "row": cells }))
             }
             Mode::Table => {
@@ -113,10 +119,13 @@ impl<W: Write> View<W> {
 
     /// Called now and then: draws a table that has changed, and lets go of what is buffered.
     pub fn refresh(&mut self) -> io::Result<()> {
-        if self.mode == Mode::Table && self.stale && Instant::now() >= self.next {
+        if let Some((lines, _)) = self.size
+            && self.mode == Mode::Table
+            && self.stale
+            && Instant::now() >= self.next
+        {
             self.next = Instant::now() + REDRAW;
-            let rows = self.size.0.saturating_sub(6).max(1);
-            self.draw(rows)?;
+            self.draw(lines.saturating_sub(6).max(1))?;
         }
         self.out.flush()
     }
@@ -162,9 +171,9 @@ impl<W: Write> View<W> {
         let live = most != usize::MAX;
         for line in &lines {
             // A line that wraps would be drawn over wrongly.
-            let shown: String = match live {
-                true => line.chars().take(self.size.1).collect(),
-                false => line.clone(),
+            let shown: String = match self.size.filter(|_| live) {
+                Some((_, characters)) => line.chars().take(characters).collect(),
+                None => line.clone(),
             };
             writeln!(self.out, "{shown}")?;
         }
@@ -272,7 +281,7 @@ mod tests {
         let columns = [("name", "STRING"), ("n", "INT")];
         let columns = columns.map(|(n, t)| Column { name: n.to_owned(), data_type: t.to_owned() });
         let mut out = Vec::new();
-        let mut view = View::new(mode, columns.to_vec(), (24, 80), &mut out).unwrap();
+        let mut view = View::new(mode, columns.to_vec(), None, &mut out).unwrap();
         for (op, name, n) in changes {
             view.change(op, vec![Some((*name).to_owned()), n.map(str::to_owned)]).unwrap();
         }

@@ -38,9 +38,7 @@ impl Target {
     /// The token file cannot be read, or a duration is none.
     pub fn new(arguments: &SqlArguments, settings: &Settings) -> Result<Self, Failure> {
         match settings.text("server", arguments.server.server.as_deref()) {
-            Some(_) => {
-                Ok(Self::Server(commands::client(&arguments.server, settings, ANSWER)?))
-            }
+            Some(_) => Ok(Self::Server(commands::client(&arguments.server, settings, ANSWER)?)),
             None => {
                 let embedded = Embedded { settings: settings.clone(), running: None };
                 Ok(Self::Embedded(Box::new(embedded)))

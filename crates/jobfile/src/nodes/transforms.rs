@@ -75,7 +75,8 @@ fn filter<'a>(fields: &Fields<'a>) -> Option<Body<'a>> {
 }
 
 fn query<'a>(fields: &Fields<'a>) -> Option<Body<'a>> {
-    let help = "write the query: `sql: SELECT carrier, COUNT(*) AS n FROM flights GROUP BY carrier`";
+    let help =
+        "write the query: `sql: SELECT carrier, COUNT(*) AS n FROM flights GROUP BY carrier`";
     let (_, node) = fields.require("sql", help)?;
     let node = fields.sql_of(node, "sql")?;
     Some(Body::Query { sql: Sql::whole(node) })

@@ -75,9 +75,8 @@ const GRAPH: &str = "  sources:
 fn a_transform_may_be_a_query() {
     let planned = plan(&format!("{HEAD}{GRAPH}")).map_err(|d| d.to_string()).unwrap();
     let operators: Vec<_> = planned.graph.operators().collect();
-    let is_window = |o: &&&model::job_graph::OperatorNode| {
-        matches!(o.spec, OperatorSpec::WindowAggregate(_))
-    };
+    let is_window =
+        |o: &&&model::job_graph::OperatorNode| matches!(o.spec, OperatorSpec::WindowAggregate(_));
     let window = operators.iter().find(is_window).unwrap();
     assert!(window.name.starts_with("totals$"), "{}", window.name);
     assert!(window.uid.starts_with("totals."), "{}", window.uid);

@@ -53,8 +53,7 @@ pub(crate) fn plan(
 
 fn tables(inputs: &[SqlInput]) -> BTreeMap<String, Arc<InputSource>> {
     let table = |(index, input): (usize, &SqlInput)| {
-        let source =
-            InputSource { index, schema: plain(&input.schema), time: input.time.clone() };
+        let source = InputSource { index, schema: plain(&input.schema), time: input.time.clone() };
         (input.name.clone(), Arc::new(source))
     };
     inputs.iter().enumerate().map(table).collect()
