@@ -18,4 +18,5 @@ mod kills;
 mod limits;
 mod oracle;
 mod s3;
+mod sql_shell;
 mod tidy;

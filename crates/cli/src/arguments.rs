@@ -62,7 +62,7 @@ pub enum Command {
     Tap(TapArguments),
     /// Show the end of a log of the job manager or of a task manager.
     Logs(LogsArguments),
-    /// Run SQL statements: from `-e`, from a file, or from standard input.
+    /// Run SQL statements: at a prompt, from `-e`, from a file, or from standard input.
     Sql(SqlArguments),
     /// Check a job file; offline.
     Validate(FileArguments),
@@ -158,6 +158,26 @@ pub struct SqlArguments {
     /// A file of statements.
     #[arg(long, short, value_name = "FILE", conflicts_with = "execute")]
     pub file: Option<PathBuf>,
+    /// How to show rows. Default: a table at the prompt, changes in a grid for other statements
+    /// on a terminal, else plain.
+    #[arg(long, short, value_enum)]
+    pub output: Option<RowFormat>,
+    /// Where jobs run; without a server on a cluster in this process.
+    #[command(flatten)]
+    pub server: ServerArguments,
+}
+
+/// How `streamctl sql` shows the rows of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RowFormat {
+    /// What the changes add up to.
+    Table,
+    /// Every change with its kind, in a grid.
+    Changelog,
+    /// A change a line, values separated by tabs.
+    Plain,
+    /// A change a line, as a JSON object.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -46,16 +46,18 @@ impl Client {
         self.send(self.http.post(self.url(path)).json(body)).await
     }
 
-    /// Submits a job file, to start `from` a checkpoint, of which it may drop what it has no
-    /// operator for; returns `{id, name}`.
+    /// Submits a job file or a script, which is called `name` unless it names itself, to start
+    /// `from` a checkpoint, of which it may drop what it has no operator for; returns
+    /// `{id, name}`.
     pub async fn submit(
         &self,
         job_file: &str,
+        name: Option<&str>,
         from: Option<&str>,
         allow_dropped_state: bool,
     ) -> Result<Value, Failure> {
         let mut body = match sql::looks_like_sql(job_file) {
-            true => json!({"text": job_file, "format": "sql"}),
+            true => json!({"text": job_file, "format": "sql", "name": name}),
             false => json!({"jobFile": job_file}),
         };
         body["from"] = json!(from);
@@ -88,31 +90,25 @@ impl Client {
         body: &Value,
         mut each: impl FnMut(&str, &Value) -> bool,
     ) -> Result<(), Failure> {
+        let mut events = self.stream(path, body).await?;
+        while let Some((name, data)) = events.next().await? {
+            if !each(&name, &data) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, one event at a time: what is not asked for waits at the server.
+    pub async fn stream(&self, path: &str, body: &Value) -> Result<Events<'_>, Failure> {
         let request = self.authorized(self.http.post(self.url(path)).json(body));
-        let mut answer = request.send().await.map_err(|e| self.unreachable(&e))?;
+        let answer = request.send().await.map_err(|e| self.unreachable(&e))?;
         let status = answer.status();
         if !status.is_success() {
             let text = answer.text().await.map_err(|e| self.unreachable(&e))?;
             return Err(self.refused(status, &text));
         }
-        let mut pending = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|e| self.unreachable(&e))? {
-            pending.extend_from_slice(&chunk);
-            while let Some(end) = pending.windows(2).position(|w| w == b"\n\n") {
-                let event: Vec<u8> = pending.drain(..end + 2).collect();
-                let event = String::from_utf8_lossy(&event);
-                let field = |key: &str| {
-                    let mut lines = event.lines();
-                    lines.find_map(|l| l.strip_prefix(key)).map(str::trim_start)
-                };
-                let (Some(name), Some(data)) = (field("event:"), field("data:")) else { continue };
-                let data = serde_json::from_str(data).unwrap_or(Value::Null);
-                if !each(name, &data) {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
+        Ok(Events { client: self, answer, pending: Vec::new(), searched: 0 })
     }
 
     fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
@@ -177,6 +173,43 @@ impl Client {
         .help(
             "is `streamctl jobmanager` running? name its address with --server URL or WEIR_SERVER",
         )
+    }
+}
+
+/// Server-sent events as they come.
+pub struct Events<'a> {
+    client: &'a Client,
+    answer: reqwest::Response,
+    pending: Vec<u8>,
+    /// So much of it has no end of an event.
+    searched: usize,
+}
+
+impl Events<'_> {
+    /// Name and data; `None` at the end. Comments are left out.
+    pub async fn next(&mut self) -> Result<Option<(String, Value)>, Failure> {
+        loop {
+            let unseen = |events: &Self| {
+                let found = events.pending[events.searched..].windows(2).position(|w| w == b"\n\n");
+                found.map(|at| events.searched + at)
+            };
+            while let Some(end) = unseen(self) {
+                self.searched = 0;
+                let event: Vec<u8> = self.pending.drain(..end + 2).collect();
+                let event = String::from_utf8_lossy(&event);
+                let field = |key: &str| {
+                    let mut lines = event.lines();
+                    lines.find_map(|l| l.strip_prefix(key)).map(str::trim_start)
+                };
+                let (Some(name), Some(data)) = (field("event:"), field("data:")) else { continue };
+                let data = serde_json::from_str(data).unwrap_or(Value::Null);
+                return Ok(Some((name.to_owned(), data)));
+            }
+            self.searched = self.pending.len().saturating_sub(1);
+            let chunk = self.answer.chunk().await.map_err(|e| self.client.unreachable(&e))?;
+            let Some(chunk) = chunk else { return Ok(None) };
+            self.pending.extend_from_slice(&chunk);
+        }
     }
 }
 

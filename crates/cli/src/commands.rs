@@ -100,7 +100,7 @@ fn start_logging(
 }
 
 /// The job manager a command talks to.
-fn client(
+pub(crate) fn client(
     arguments: &ServerArguments,
     settings: &Settings,
     wait: Duration,
@@ -111,7 +111,7 @@ fn client(
 }
 
 /// Until SIGINT or SIGTERM.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return std::future::pending().await;

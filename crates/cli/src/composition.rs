@@ -36,41 +36,64 @@ impl JobFilePlanner {
         Self { connectors: connectors(), expressions: expressions(), sql: sql::planner() }
     }
 
-    /// Plans a script of SQL statements.
+    /// Plans a script of SQL statements. `preview` is the connector that takes the rows of a
+    /// SELECT outside an INSERT.
     pub fn plan_script(
         &self,
         file_name: &str,
         text: &str,
+        preview: Option<&str>,
     ) -> Result<jobfile::Scripted, jobfile::Diagnostics> {
-        let env = |name: &str| std::env::var(name).ok();
-        jobfile::plan_sql(file_name, text, &self.context(&env))
+        let refuse = |_: &str| Err("a script names no files".to_owned());
+        jobfile::plan_sql(file_name, text, &self.context(&refuse, preview))
     }
 
-    fn context<'a>(&'a self, env: &'a dyn Fn(&str) -> Option<String>) -> jobfile::Context<'a> {
+    fn context<'a>(
+        &'a self,
+        files: &'a dyn Fn(&str) -> Result<String, String>,
+        preview: Option<&'a str>,
+    ) -> jobfile::Context<'a> {
         jobfile::Context {
             connectors: &*self.connectors,
             expressions: &*self.expressions,
-            env,
+            env: &|name: &str| std::env::var(name).ok(),
+            files,
             sql: &*self.sql,
-            preview: None,
+            preview,
         }
     }
 
-    /// Plans `text`, called `file_name` in diagnostics.
-    pub fn plan_file(
+    /// Plans a file of the user.
+    pub fn plan_file(&self, file: &JobFile) -> Result<jobfile::Planned, jobfile::Diagnostics> {
+        self.plan_text(&file.name, &file.text, &|path| read_beside(&file.folder, path))
+    }
+
+    fn plan_text(
         &self,
         file_name: &str,
         text: &str,
+        files: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<jobfile::Planned, jobfile::Diagnostics> {
         if sql::looks_like_sql(text) {
-            let jobfile::Scripted { graph, warnings, .. } = self.plan_script(file_name, text)?;
+            let jobfile::Scripted { graph, warnings, .. } =
+                self.plan_script(file_name, text, None)?;
             return match graph {
                 Some(graph) => Ok(jobfile::Planned { graph, warnings }),
                 None => Err(jobfile::Diagnostics::whole(file_name, "the script starts no job")),
             };
         }
-        let env = |name: &str| std::env::var(name).ok();
-        jobfile::plan(file_name, text, &self.context(&env))
+        jobfile::plan(file_name, text, &self.context(files, None))
+    }
+
+    /// Plans what a client sent, whose files are not here.
+    fn plan_sent(&self, file_name: &str, text: &str) -> Result<jobfile::Planned, PlanFailure> {
+        let elsewhere = |_: &str| {
+            Err("a job manager reads no files; `streamctl submit` sends their text".to_owned())
+        };
+        self.plan_text(file_name, text, &elsewhere).map_err(|diagnostics| PlanFailure {
+            text: diagnostics.to_string(),
+            diagnostics: diagnostics.to_json()["diagnostics"].take(),
+        })
     }
 }
 
@@ -82,10 +105,7 @@ impl Default for JobFilePlanner {
 
 impl Planner for JobFilePlanner {
     fn plan(&self, job_file: &str) -> Result<JobGraph, PlanFailure> {
-        self.plan_file("job.yaml", job_file).map(|p| p.graph).map_err(|diagnostics| PlanFailure {
-            text: diagnostics.to_string(),
-            diagnostics: diagnostics.to_json()["diagnostics"].take(),
-        })
+        self.plan_sent("job.yaml", job_file).map(|p| p.graph)
     }
 
     fn plan_as(&self, format: JobFileFormat, text: &str) -> Result<PlannedJob, PlanFailure> {
@@ -93,16 +113,9 @@ impl Planner for JobFilePlanner {
             JobFileFormat::Yaml => "job.yaml",
             JobFileFormat::Sql => "job.sql",
         };
-        match self.plan_file(name, text) {
-            Ok(jobfile::Planned { graph, warnings }) => {
-                let warnings = warnings.iter().filter_map(|w| serde_json::to_value(w).ok());
-                Ok(PlannedJob { graph, warnings: warnings.collect() })
-            }
-            Err(diagnostics) => Err(PlanFailure {
-                text: diagnostics.to_string(),
-                diagnostics: diagnostics.to_json()["diagnostics"].take(),
-            }),
-        }
+        let jobfile::Planned { graph, warnings } = self.plan_sent(name, text)?;
+        let warnings = warnings.iter().filter_map(|w| serde_json::to_value(w).ok());
+        Ok(PlannedJob { graph, warnings: warnings.collect() })
     }
 
     fn schema(&self) -> serde_json::Value {
@@ -138,30 +151,59 @@ pub fn task_manager_parts(state_dir: PathBuf) -> TaskManagerParts {
     }
 }
 
-/// Reads a job file; `-` is standard input. Returns its name for diagnostics and its text.
-pub fn read_job_file(path: &Path) -> Result<(String, String), Failure> {
-    if path == Path::new("-") {
-        let text = std::io::read_to_string(std::io::stdin())
-            .map_err(|e| Failure::new(Exit::Config, format!("cannot read standard input: {e}")))?;
-        return Ok(("<stdin>".to_owned(), text));
+/// A job file or a script as the user named it.
+pub struct JobFile {
+    /// For diagnostics.
+    pub name: String,
+    pub text: String,
+    /// Where the paths in it start.
+    pub folder: PathBuf,
+}
+
+impl JobFile {
+    /// Reads it; `-` is standard input.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not UTF-8.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let failed = |text: String| Failure::new(Exit::Config, text);
+        if path == Path::new("-") {
+            let text = std::io::read_to_string(std::io::stdin())
+                .map_err(|e| failed(format!("cannot read standard input: {e}")))?;
+            return Ok(Self { name: "<stdin>".to_owned(), text, folder: PathBuf::from(".") });
+        }
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|error| {
+            failed(format!("cannot read {name}: {error}"))
+                .help("give the path of a job file; see examples/")
+        })?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| failed(format!("{name} is not UTF-8 text")))?;
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Ok(Self { name, text, folder })
     }
-    let name = path.display().to_string();
-    match std::fs::read(path) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Ok((name, with_job_name(path, text))),
-            Err(_) => Err(Failure::new(Exit::Config, format!("{name} is not UTF-8 text"))),
-        },
-        Err(error) => Err(Failure::new(Exit::Config, format!("cannot read {name}: {error}"))
-            .help("give the path of a job file; see examples/")),
+
+    /// What the job is to be called, when the file does not say: a script without
+    /// `SET 'pipeline.name'` is called after its file, wherever it is planned.
+    pub fn job_name(&self) -> Option<String> {
+        let is_script = sql::looks_like_sql(&self.text);
+        let named = || sql::planner().settings(&self.text).iter().any(|s| s.key == "pipeline.name");
+        (is_script && !named()).then(|| jobfile::script_name(&self.name))
+    }
+
+    /// The text with the files in it that it names: a job manager cannot read them.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn self_contained(&self) -> Result<String, Failure> {
+        if sql::looks_like_sql(&self.text) {
+            return Ok(self.text.clone());
+        }
+        jobfile::self_contained(&self.name, &self.text, &|path| read_beside(&self.folder, path))
+            .map_err(|diagnostics| Failure::rendered(Exit::Config, diagnostics.to_string()))
     }
 }
 
-/// A script that does not name its job is called after its file, wherever it is planned.
-fn with_job_name(path: &Path, text: String) -> String {
-    let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("sql-job");
-    if !sql::looks_like_sql(&text) || text.contains("pipeline.name") {
-        return text;
-    }
-    let end = if text.trim_end().ends_with(';') { "" } else { ";" };
-    format!("{text}\n{end}SET 'pipeline.name' = '{}';\n", stem.replace('\'', ""))
+fn read_beside(folder: &Path, path: &str) -> Result<String, String> {
+    std::fs::read_to_string(folder.join(path)).map_err(|error| error.to_string())
 }

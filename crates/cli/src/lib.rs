@@ -14,6 +14,7 @@ pub mod exit;
 pub mod local;
 pub mod output;
 pub mod settings;
+mod sql_shell;
 
 use clap::Parser;
 

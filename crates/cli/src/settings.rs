@@ -33,7 +33,7 @@ const KEYS: &[&str] = &[
 ];
 
 /// The configuration file's values.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     values: BTreeMap<String, String>,
 }

@@ -1,4 +1,4 @@
-//! Every source and sink: filesystem, datagen, nexmark, print, blackhole. Only the binary
+//! Every source and sink: filesystem, datagen, nexmark, print, blackhole, results. Only the binary
 //! names this crate; the rest of the system sees `model::connector::Connectors`.
 
 pub mod blackhole;
@@ -9,6 +9,7 @@ pub mod filesystem;
 pub mod nexmark;
 mod options;
 pub mod print;
+pub mod results;
 
 use std::sync::Arc;
 
@@ -27,8 +28,12 @@ const SOURCES: [(&str, MakeSource); 3] = [
     ("datagen", datagen::source),
     ("nexmark", nexmark::source),
 ];
-const SINKS: [(&str, MakeSink); 3] =
-    [("filesystem", filesystem::sink), ("print", print::sink), ("blackhole", blackhole::sink)];
+const SINKS: [(&str, MakeSink); 4] = [
+    ("filesystem", filesystem::sink),
+    ("print", print::sink),
+    ("blackhole", blackhole::sink),
+    ("results", results::sink),
+];
 
 /// Every connector there is.
 pub fn all() -> Arc<dyn Connectors> {
@@ -46,6 +51,7 @@ impl Connectors for Registry {
             filesystem::sink_info(),
             print::info(),
             blackhole::info(),
+            results::info(),
         ]
     }
 

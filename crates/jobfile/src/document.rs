@@ -8,6 +8,7 @@ use crate::diagnostic::Report;
 use crate::fields::{Fields, Spanned};
 use crate::nodes::{self, NodeDef};
 use crate::slo;
+use crate::sql_file::SqlFile;
 use crate::yaml::Node;
 
 pub(crate) const API_VERSION: &str = "weir.dev/v1";
@@ -25,6 +26,8 @@ pub(crate) struct Document<'a> {
     pub(crate) nodes: Vec<NodeDef<'a>>,
     /// `sql`: statements instead of nodes.
     pub(crate) sql: Option<&'a Node>,
+    /// `sqlFile`: the same in a file of its own.
+    pub(crate) sql_file: Option<SqlFile>,
     /// Where to point when the job as a whole is wrong.
     pub(crate) span: std::ops::Range<usize>,
 }
@@ -57,10 +60,20 @@ fn read_spec<'a>(spec: &Fields<'a>, name: String, report: &'a Report<'a>) -> Doc
     let restart = spec.fields("restart", "`restart`").and_then(restart);
     let slo = spec.fields("slo", "`slo`").map(slo::read);
     let sql = spec.node("sql").and_then(|node| spec.sql_of(node, "sql"));
-    if sql.is_some() {
+    let file_entry = spec.get("sqlFile");
+    let sql_file = file_entry.and_then(|(key, node)| {
+        let path = spec.text_of(node, "sqlFile")?;
+        Some(SqlFile { entry: key.span.start..node.span.end, path })
+    });
+    let statements = sql.map(|_| "sql").or(file_entry.map(|_| "sqlFile"));
+    if let (Some("sql"), Some((key, _))) = (statements, file_entry) {
+        let message = "`sqlFile` stands beside `sql`";
+        report.add_help("E0107", &key.span, message, "keep one of them");
+    }
+    if let Some(word) = statements {
         for name in ["sources", "transforms", "sinks"] {
             if let Some((key, _)) = spec.get(name) {
-                let message = format!("`{name}` stands beside `sql`");
+                let message = format!("`{name}` stands beside `{word}`");
                 let help = "a job is either SQL or nodes; write CREATE TABLE for sources and sinks";
                 report.add_help("E0107", &key.span, message, help);
             }
@@ -74,11 +87,12 @@ fn read_spec<'a>(spec: &Fields<'a>, name: String, report: &'a Report<'a>) -> Doc
         restart: restart.unwrap_or_default(),
         state: state.unwrap_or_default(),
         slo: slo.unwrap_or_default(),
-        nodes: match sql {
+        nodes: match statements {
             Some(_) => Vec::new(),
             None => nodes::read(spec, report, max_parallelism),
         },
         sql,
+        sql_file,
         span: spec.span.clone(),
     }
 }

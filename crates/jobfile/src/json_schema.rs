@@ -157,9 +157,23 @@ fn spec(connectors: &dyn Connectors) -> Value {
     let node_names = json!({ "pattern": "^[A-Za-z_][A-Za-z0-9_-]*$" });
     json!({
         "type": "object",
-        "required": ["sources", "sinks"],
+        "oneOf": [
+            { "required": ["sources", "sinks"] },
+            { "required": ["sql"] },
+            { "required": ["sqlFile"] },
+        ],
         "additionalProperties": false,
         "properties": {
+            "sql": {
+                "type": "string",
+                "minLength": 1,
+                "description": "SQL statements in Flink's dialect, instead of nodes.",
+            },
+            "sqlFile": {
+                "type": "string",
+                "minLength": 1,
+                "description": "A file of SQL statements, its path relative to the job file.",
+            },
             "parallelism": { "type": "integer", "minimum": 1, "default": 1 },
             "maxParallelism": { "type": "integer", "minimum": 1, "maximum": 32768, "default": 128 },
             "checkpoint": checkpoint(),
@@ -397,6 +411,15 @@ fn transforms() -> Vec<Value> {
         transform("topN", &["n", "orderBy"], top_n),
         transform("union", &[], json!({})),
         transform("keyBy", &["keys"], json!({ "keys": names() })),
+        transform(
+            "sql",
+            &["sql"],
+            json!({ "sql": {
+                "type": "string",
+                "minLength": 1,
+                "description": "One query in Flink's dialect; the inputs are its tables.",
+            } }),
+        ),
     ]
 }
 

@@ -14,7 +14,9 @@ mod nodes;
 mod quantity;
 mod resolve;
 mod script;
+mod settings;
 mod slo;
+mod sql_file;
 mod sql_text;
 mod substitution;
 mod typing;
@@ -30,6 +32,7 @@ use planner::{diagnostic, logical, sql_type};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use json_schema::json_schema;
+pub use sql_file::self_contained;
 pub use sql_type::show as show_type;
 
 use diagnostic::Report;
@@ -42,6 +45,8 @@ pub struct Context<'a> {
     pub expressions: &'a dyn Expressions,
     /// Environment variables, for `${env:NAME}`.
     pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// The text of a file that the job file names (`sqlFile`), or why there is none.
+    pub files: &'a dyn Fn(&str) -> Result<String, String>,
     /// Understands `spec.sql` and scripts.
     pub sql: &'a dyn planner::sql::SqlPlanner,
     /// The connector that shows the rows of a SELECT of a script; `None`: it is refused.
@@ -63,11 +68,14 @@ pub struct Scripted {
 /// after the file. Does no I/O; never panics on bad input.
 pub fn plan_sql(file_name: &str, text: &str, ctx: &Context<'_>) -> Result<Scripted, Diagnostics> {
     let report = Report::new(text);
-    let stem = std::path::Path::new(file_name).file_stem().and_then(|s| s.to_str());
-    let envelope = script::Envelope::named(&script::job_name(stem.unwrap_or("sql-job")));
-    let same = |at: &std::ops::Range<usize>| at.clone();
-    let source = script::Script { sql: text, locate: &same, format: JobFileFormat::Sql };
-    let (graph, answers) = script::plan(&source, envelope, &report, ctx);
+    let envelope = script::Envelope::named(&script_name(file_name));
+    let (graph, answers) = match script::substituted(text, &report, ctx.env) {
+        Some((sql, locate)) => {
+            let source = script::Script { sql: &sql, locate: &*locate, format: JobFileFormat::Sql };
+            script::plan(&source, envelope, &report, ctx)
+        }
+        None => (None, Vec::new()),
+    };
     let errors = report.errors();
     let items = report.take();
     if errors == 0 {
@@ -75,6 +83,12 @@ pub fn plan_sql(file_name: &str, text: &str, ctx: &Context<'_>) -> Result<Script
     }
     let items = items.into_iter().filter(Diagnostic::is_error).collect();
     Err(Diagnostics { file: file_name.to_owned(), items })
+}
+
+/// What a script that does not name its job is called after its file.
+pub fn script_name(file_name: &str) -> String {
+    let stem = std::path::Path::new(file_name).file_stem().and_then(|s| s.to_str());
+    script::job_name(stem.unwrap_or("sql-job"))
 }
 
 /// A job ready to be submitted.
@@ -114,6 +128,12 @@ fn plan_into(report: &Report<'_>, text: &str, ctx: &Context<'_>) -> Option<JobGr
         let source = script::Script { sql: &sql, locate: &locate, format: JobFileFormat::Yaml };
         let envelope = script::Envelope::of_document(&document);
         return script::plan(&source, envelope, report, ctx).0;
+    }
+    if let Some(file) = &document.sql_file {
+        return match report.errors() {
+            0 => sql_file::plan(file, &document, report, ctx),
+            _ => None,
+        };
     }
     let resolved = resolve::resolve(&document.nodes, report)?;
     let ops = typing::type_graph(ctx, report, &document, &resolved);

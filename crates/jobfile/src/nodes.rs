@@ -60,18 +60,45 @@ impl NodeDef<'_> {
 /// What the node does.
 pub(crate) enum Body<'a> {
     Source(SourceDef),
-    Filter { predicate: Sql<'a> },
-    Project { items: Vec<Item<'a>> },
+    Filter {
+        predicate: Sql<'a>,
+    },
+    Project {
+        items: Vec<Item<'a>>,
+    },
     Watermark(WatermarkDef),
     Window(WindowDef<'a>),
-    Aggregate { keys: Vec<Name>, aggregates: Vec<AggregateDef<'a>> },
-    WindowJoin { join: JoinDef, window: Option<Spanned<Window>> },
-    IntervalJoin { join: JoinDef, lower_ms: i64, upper_ms: i64 },
-    Deduplicate { keys: Vec<Name>, keep: Keep, order_by: Option<Name> },
+    Aggregate {
+        keys: Vec<Name>,
+        aggregates: Vec<AggregateDef<'a>>,
+    },
+    WindowJoin {
+        join: JoinDef,
+        window: Option<Spanned<Window>>,
+    },
+    IntervalJoin {
+        join: JoinDef,
+        lower_ms: i64,
+        upper_ms: i64,
+    },
+    Deduplicate {
+        keys: Vec<Name>,
+        keep: Keep,
+        order_by: Option<Name>,
+    },
     TopN(TopNDef),
     Union,
-    KeyBy { keys: Vec<Name> },
-    Sink { connector: Name, options: Json },
+    KeyBy {
+        keys: Vec<Name>,
+    },
+    /// A query over the inputs as tables.
+    Query {
+        sql: Sql<'a>,
+    },
+    Sink {
+        connector: Name,
+        options: Json,
+    },
 }
 
 pub(crate) struct SourceDef {

@@ -3,14 +3,16 @@
 
 use std::ops::Range;
 
-use model::config::{CheckpointConfig, RestartStrategy, SloConfig, StateBackendKind, StateConfig};
+use model::config::{CheckpointConfig, RestartStrategy, SloConfig, StateConfig};
 use model::job_graph::{FilePlace, JOB_GRAPH_VERSION, JobFileFormat, JobFileOrigin, JobGraph};
-use model::key_group::{DEFAULT_MAX_PARALLELISM, MAX_PARALLELISM_LIMIT};
+use model::key_group::DEFAULT_MAX_PARALLELISM;
 use planner::sql::{SqlAnswer, SqlDiagnostic, SqlRequest, SqlSetting};
 
 use crate::Context;
-use crate::diagnostic::Report;
+use crate::diagnostic::{Report, did_you_mean};
 use crate::document::Document;
+use crate::settings::{self, Known, PREVIEW};
+use crate::substitution;
 
 /// Settings of a job as a whole, from YAML or from `SET`.
 pub(crate) struct Envelope {
@@ -48,77 +50,6 @@ impl Envelope {
             slo: SloConfig::default(),
         }
     }
-
-    /// Flink's keys of the same settings. What is wrong with the value, if anything.
-    fn set(&mut self, key: &str, value: &str) -> Result<bool, &'static str> {
-        let value = value.trim();
-        let number = || value.parse::<u32>().ok().filter(|n| *n > 0);
-        match key {
-            "pipeline.name" => self.name = job_name(value),
-            "parallelism.default" | "table.exec.resource.default-parallelism" => {
-                self.parallelism = number().ok_or("a whole number from 1")?;
-            }
-            "pipeline.max-parallelism" => {
-                let found = number().filter(|n| *n <= MAX_PARALLELISM_LIMIT);
-                self.max_parallelism = found.ok_or("a whole number from 1 to 32768")?;
-            }
-            "execution.checkpointing.interval" => {
-                self.checkpoint.interval_ms =
-                    Some(duration_ms(value).ok_or("a duration, like '10 s'")?);
-            }
-            "execution.checkpointing.timeout" => {
-                self.checkpoint.timeout_ms =
-                    duration_ms(value).ok_or("a duration, like '10 min'")?;
-            }
-            "state.backend" | "state.backend.type" => {
-                self.state.backend = match value {
-                    "hashmap" | "heap" => StateBackendKind::Heap,
-                    "rocksdb" => StateBackendKind::Rocksdb,
-                    _ => return Err("'hashmap' or 'rocksdb'"),
-                };
-            }
-            "table.exec.state.ttl" => {
-                duration_ms(value).ok_or("a duration, like '1 d'")?;
-            }
-            PREVIEW => {}
-            key if IGNORED.contains(&key) => {}
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
-/// Names the connector that shows rows of a SELECT outside an INSERT; `streamctl sql` sets it.
-const PREVIEW: &str = "weir.preview";
-/// Settings of Flink that make no difference here: what they switch on is always so.
-const IGNORED: &[&str] = &[
-    "execution.runtime-mode",
-    "execution.checkpointing.mode",
-    "pipeline.object-reuse",
-    "table.exec.mini-batch.enabled",
-    "table.exec.mini-batch.allow-latency",
-    "table.exec.mini-batch.size",
-    "table.optimizer.distinct-agg.split.enabled",
-    "table.optimizer.agg-phase-strategy",
-    "table.local-time-zone",
-    "sql-client.execution.result-mode",
-    "table.dml-sync",
-];
-
-/// Flink writes `10 s`, `1min`, or milliseconds.
-fn duration_ms(text: &str) -> Option<i64> {
-    let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let split = compact.find(|c: char| !c.is_ascii_digit()).unwrap_or(compact.len());
-    let number: i64 = compact[..split].parse().ok()?;
-    let unit = match compact[split..].to_lowercase().as_str() {
-        "" | "ms" | "millis" | "milliseconds" => 1,
-        "s" | "sec" | "second" | "seconds" => 1_000,
-        "m" | "min" | "minute" | "minutes" => 60_000,
-        "h" | "hour" | "hours" => 3_600_000,
-        "d" | "day" | "days" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(unit)
 }
 
 /// `text` as a job may be called.
@@ -218,17 +149,44 @@ fn cut(
 
 fn apply(envelope: &mut Envelope, setting: &SqlSetting, script: &Script<'_>, report: &Report<'_>) {
     let at = (script.locate)(&setting.span);
-    match envelope.set(&setting.key, &setting.value) {
-        Ok(true) => {}
-        Ok(false) => {
-            let message =
-                format!("setting '{}' is not known here and changes nothing", setting.key);
+    let key = &setting.key;
+    match settings::set(envelope, key, &setting.value) {
+        Ok(Known::Applied) => {}
+        Ok(Known::Meaningless) => {
+            let message = format!("setting '{key}' of Flink changes nothing here");
             report.add("W0502", &at, message);
         }
+        Ok(Known::No) => {
+            let message = format!("unknown setting '{key}'");
+            let label = did_you_mean(key, settings::keys());
+            let help = "docs/sql lists the settings that count".to_owned();
+            report.add_full("E0529", &at, message, (label, Some(help)));
+        }
         Err(expected) => {
-            let message =
-                format!("'{}' is '{}', but must be {expected}", setting.key, setting.value);
+            let message = format!("'{key}' is '{}', but must be {expected}", setting.value);
             report.add("E0528", &at, message);
+        }
+    }
+}
+
+/// From bytes of a text to bytes of the one it was made from.
+type Locate = Box<dyn Fn(&Range<usize>) -> Range<usize>>;
+
+/// A script that is a file of its own, with `${env:NAME}` replaced as in a job file, and the
+/// way back to its bytes. `None`: a reference is wrong, which has been reported.
+pub(crate) fn substituted(
+    text: &str,
+    report: &Report<'_>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Option<(String, Locate)> {
+    match substitution::apply(text, env) {
+        Ok((sql, substitutions)) => {
+            let locate = move |at: &Range<usize>| substitution::origin(&substitutions, at);
+            Some((sql, Box::new(locate)))
+        }
+        Err(problem) => {
+            report.add_full("E0109", &problem.at, problem.message, (None, problem.help));
+            None
         }
     }
 }

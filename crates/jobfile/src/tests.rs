@@ -3,6 +3,7 @@ mod bad;
 mod connectors;
 mod plans;
 mod slo;
+mod statements;
 mod unit;
 
 use std::path::PathBuf;
@@ -14,10 +15,14 @@ fn plan(text: &str) -> Result<Planned, Diagnostics> {
     let expressions = sql::expressions();
     let planner = sql::planner();
     let env = |name: &str| (name == "HOME_DIR").then(|| "/home/x".to_owned());
+    let files = |path: &str| {
+        std::fs::read_to_string(testdata("").join(path)).map_err(|e| e.kind().to_string())
+    };
     let ctx = Context {
         connectors: &connectors::TestConnectors,
         expressions: expressions.as_ref(),
         env: &env,
+        files: &files,
         sql: planner.as_ref(),
         preview: None,
     };

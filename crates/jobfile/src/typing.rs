@@ -7,6 +7,7 @@ mod checks;
 mod endpoints;
 mod expressions;
 mod joins;
+mod query;
 
 use arrow::datatypes::SchemaRef;
 use model::operator_spec::{
@@ -115,7 +116,7 @@ impl<'a> Typing<'a> {
         }
         let joins = matches!(body, Body::WindowJoin { .. } | Body::IntervalJoin { .. });
         let expected = match body {
-            Body::Union => scope.inputs.len().max(1),
+            Body::Union | Body::Query { .. } => scope.inputs.len().max(1),
             _ if joins => 2,
             _ => 1,
         };
@@ -138,6 +139,7 @@ impl<'a> Typing<'a> {
             Body::TopN(top) => self.top_n(&scope, top),
             Body::Union => self.union(&scope),
             Body::KeyBy { keys } => self.key_by(&scope, keys),
+            Body::Query { sql } => self.query(&scope, sql),
             Body::Source(_) | Body::Sink { .. } => None,
         };
     }

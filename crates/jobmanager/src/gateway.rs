@@ -49,6 +49,8 @@ pub struct TapBatch {
 }
 
 pub type TapStream = BoxStream<'static, model::Result<TapBatch>>;
+/// Rows of a query: arrays of arrays, the row's kind and its values as text or null.
+pub type ResultStream = BoxStream<'static, model::Result<serde_json::Value>>;
 
 /// Calls to the TaskManager at `addr` (`host:port` of its control service). Every call is
 /// idempotent and bounded in time.
@@ -92,5 +94,13 @@ pub trait TaskManagerGateway: Send + Sync {
     /// Rows that pass an operator of a task there. Ends with the task, or at the limit.
     async fn tap(&self, addr: &str, _request: &TapRequest) -> Result<TapStream, GatewayError> {
         Err(GatewayError::Refused(Error::external(format!("{addr} shows no rows"))))
+    }
+    /// Every row that reaches the sink of a task which collects. Ends with the task.
+    async fn results(
+        &self,
+        addr: &str,
+        _attempt: ExecutionAttemptId,
+    ) -> Result<ResultStream, GatewayError> {
+        Err(GatewayError::Refused(Error::external(format!("{addr} has no results"))))
     }
 }

@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status};
 
 use crate::dispatcher::Dispatcher;
 use crate::gateway::{
-    GatewayError, GatewayResult, TapBatch, TapRequest, TapStream, TaskManagerGateway,
+    GatewayError, GatewayResult, ResultStream, TapBatch, TapRequest, TapStream, TaskManagerGateway,
 };
 use crate::job_master::{JobHandle, JobMessage, TaskReport};
 use crate::slot_pool::TaskManagerInfo;
@@ -434,6 +434,28 @@ impl TaskManagerGateway for TonicGateway {
         let rows = opened.map_err(|status| self.failed(addr, &status))?.into_inner();
         let addr = addr.to_owned();
         Ok(rows.map(move |message| tapped(&addr, message)).boxed())
+    }
+
+    async fn results(
+        &self,
+        addr: &str,
+        attempt: ExecutionAttemptId,
+    ) -> std::result::Result<ResultStream, GatewayError> {
+        let leader_epoch = self.epoch.0;
+        let wire = v1::ResultsRequest { leader_epoch, attempt: Some(attempt_to_wire(&attempt)) };
+        // Over a connection of its own: a slow reader must not hold other calls up.
+        let channel = endpoint(addr)?.connect_lazy();
+        let mut client = TaskManagerServiceClient::new(Prover::new(channel, self.secret.clone()))
+            .max_decoding_message_size(MAX_MESSAGE);
+        let opened = client.results(wire).await;
+        let rows = opened.map_err(|status| self.failed(addr, &status))?.into_inner();
+        let addr = addr.to_owned();
+        let decoded = rows.map(move |message| {
+            let message =
+                message.map_err(|s| status_to_error(&format!("TaskManager at {addr}"), &s))?;
+            json_from_wire(&message.rows, "the rows of a query")
+        });
+        Ok(decoded.boxed())
     }
 }
 

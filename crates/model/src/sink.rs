@@ -21,6 +21,11 @@ pub trait Sink: Send + Sync {
     fn committer(&self) -> Option<Box<dyn Committer>> {
         None
     }
+    /// Whether the rows are the results of a query that somebody waits for. The task then keeps
+    /// them until they are read, and [`Sink::writer`] is not called.
+    fn collects(&self) -> bool {
+        false
+    }
     /// Whether the sink takes changelog batches (with the row kind column).
     fn accepts_changelog(&self) -> bool {
         false

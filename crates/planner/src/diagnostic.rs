@@ -16,6 +16,9 @@ const MAX_SNIPPET: usize = 160;
 pub struct Diagnostic {
     /// Stable code: `E01..` form of the file, `E02..` graph, `E03..` meaning, `E04..` connectors.
     pub code: &'static str,
+    /// The file it is about, when that is not the one that was read but one that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     pub message: String,
     /// From 1.
     pub line: usize,
@@ -37,6 +40,7 @@ impl Diagnostic {
 
     fn render(&self, file: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_error() { "error" } else { "warning" };
+        let file = self.file.as_deref().unwrap_or(file);
         writeln!(f, "{kind}[{}]: {}", self.code, self.message)?;
         let number = self.line.to_string();
         let pad = " ".repeat(number.len());
@@ -151,6 +155,7 @@ impl<'a> Source<'a> {
         let length = snippet[inside..marked_end].trim_end().chars().count().max(1);
         Diagnostic {
             code,
+            file: None,
             message,
             line,
             column: column + 1,
@@ -211,6 +216,14 @@ impl<'a> Report<'a> {
         self.push(diagnostic);
     }
 
+    /// Takes over what was found in `file`, which this one names.
+    pub fn absorb(&self, file: &str, found: Vec<Diagnostic>) {
+        for mut diagnostic in found {
+            diagnostic.file.get_or_insert_with(|| file.to_owned());
+            self.push(diagnostic);
+        }
+    }
+
     fn push(&self, diagnostic: Diagnostic) {
         let mut items = self.items.borrow_mut();
         if items.len() < MAX_DIAGNOSTICS && !items.contains(&diagnostic) {
@@ -222,10 +235,10 @@ impl<'a> Report<'a> {
         self.items.borrow().iter().filter(|d| d.is_error()).count()
     }
 
-    /// All diagnostics by place; the report is empty afterwards.
+    /// All diagnostics by place, those of other files last; the report is empty afterwards.
     pub fn take(&self) -> Vec<Diagnostic> {
         let mut items = self.items.take();
-        items.sort_by_key(|d| (d.line, d.column));
+        items.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         items
     }
 }

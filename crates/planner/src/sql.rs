@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use arrow::datatypes::SchemaRef;
 use model::connector::Connectors;
 use model::expression::Expressions;
 
@@ -59,11 +60,41 @@ pub struct SqlAnswer {
     pub rows: Vec<Vec<String>>,
 }
 
+/// A stream that a query reads as a table.
+#[derive(Clone, Debug)]
+pub struct SqlInput {
+    pub name: String,
+    /// With the row kind when rows are updated.
+    pub schema: SchemaRef,
+    /// The event time column, when watermarks come with the rows.
+    pub time: Option<String>,
+    pub parallelism: u32,
+}
+
+/// A query over streams, as operators.
+#[derive(Clone, Debug)]
+pub struct SqlQuery {
+    /// First one stand-in per input, which is not to be run, then the operators; the last one
+    /// has the result.
+    pub ops: Vec<Op>,
+    /// The event time column of the result.
+    pub time: Option<String>,
+    pub warnings: Vec<SqlDiagnostic>,
+}
+
 /// Understands scripts of SQL statements.
 pub trait SqlPlanner: Send + Sync {
     /// Plans every statement of `text`. Does no I/O, never panics on bad input. The error
     /// holds at least one diagnostic whose code starts with `E`.
     fn plan(&self, text: &str, request: &SqlRequest<'_>) -> Result<SqlPlan, Vec<SqlDiagnostic>>;
+
+    /// Plans one query whose tables are `inputs`.
+    fn query(
+        &self,
+        text: &str,
+        inputs: &[SqlInput],
+        request: &SqlRequest<'_>,
+    ) -> Result<SqlQuery, Vec<SqlDiagnostic>>;
 
     /// The settings of `text` alone, as far as it can be read.
     fn settings(&self, text: &str) -> Vec<SqlSetting>;

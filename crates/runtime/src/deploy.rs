@@ -286,6 +286,10 @@ fn open_sink(setup: &TaskSetup) -> Result<Option<Box<dyn SinkWriter>>> {
         parallelism: deployment.vertex.parallelism,
         clock: Arc::clone(&setup.clock),
     };
-    let writer = setup.connectors.sink(sink)?.writer(context);
+    let sink = setup.connectors.sink(sink)?;
+    if sink.collects() {
+        return Ok(Some(setup.taps.results.writer()));
+    }
+    let writer = sink.writer(context);
     writer.map(Some).map_err(|e| e.at(format!("open sink `{name}`")))
 }

@@ -16,6 +16,7 @@ pub mod operator;
 pub mod operators;
 pub mod partitioner;
 pub mod result_partition;
+pub mod results;
 pub mod source_head;
 pub mod source_progress;
 pub mod split_watermarks;

@@ -11,6 +11,8 @@ use model::operator_spec::OperatorSpec;
 use model::{Clock, Error, Result, SystemClock};
 use tokio::sync::mpsc;
 
+use crate::results::Results;
+
 /// Taps of one task at a time.
 pub const MAX_TAPS: usize = 8;
 /// Samples that an onlooker has not taken yet.
@@ -65,6 +67,8 @@ pub struct Taps {
     drawn: AtomicUsize,
     /// By operator uid, in chain order.
     places: Vec<(String, usize)>,
+    /// Of a task whose sink collects.
+    pub results: Results,
 }
 
 impl Taps {

@@ -1,6 +1,7 @@
 //! From text to a physical expression, and its evaluation over batches.
 //! Reached through `model::expression::Expressions`.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
@@ -16,14 +17,16 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::planner::create_physical_expr;
 use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion_sql::sqlparser::ast::visit_expressions_mut;
 use datafusion_sql::sqlparser::parser::Parser;
 use datafusion_sql::sqlparser::tokenizer::Token;
 use model::expression::{Expression, ExpressionError, Expressions};
 use model::{Error, ErrorKind};
 
 use crate::registry::{Functions, Provider};
+use crate::spelling::{self, Form};
 use crate::text::{DIALECT, Text};
-use crate::{diagnose, flink, reads};
+use crate::{builtin, diagnose, flink, reads};
 
 /// Compilation runs on a thread of its own with a large stack, because the parser and
 /// DataFusion walk trees recursively. It happens once per operator, never per batch.
@@ -63,8 +66,8 @@ impl SqlExpressions {
         text.resolve_case(schema);
         let mut parser = Parser::new(&DIALECT)
             .with_recursion_limit(NESTING_LIMIT)
-            .with_tokens_with_locations(text.tokens.clone());
-        let ast = parser.parse_expr().map_err(|e| diagnose::of_parser(&e, text, schema))?;
+            .with_tokens_with_locations(spelling::rewrite(&text.tokens, Form::Expression));
+        let mut ast = parser.parse_expr().map_err(|e| diagnose::of_parser(&e, text, schema))?;
         let next = parser.peek_token();
         if next.token != Token::EOF {
             return Err(ExpressionError {
@@ -73,6 +76,10 @@ impl SqlExpressions {
                 help: Some("an operator or a comma may be missing, or a quote".into()),
             });
         }
+        let _: ControlFlow<()> = visit_expressions_mut(&mut ast, |node| {
+            spelling::rewrite_node(node);
+            ControlFlow::Continue(())
+        });
         let planned = |e: DataFusionError| diagnose::of_planner(&e, text, schema);
         let df_schema = DFSchema::try_from(schema.clone()).map(Arc::new).map_err(planned)?;
         let provider = Provider::new(&self.functions);
@@ -194,7 +201,8 @@ fn refuse_not_repeatable(expr: &Expr, text: &Text<'_>) -> Result<(), ExpressionE
     let mut refused = None;
     let walked = expr.apply(|node| {
         if let Expr::ScalarFunction(call) = node {
-            let volatile = call.func.signature().volatility == Volatility::Volatile;
+            let volatile = call.func.signature().volatility == Volatility::Volatile
+                && !builtin::is_volatile(call.func.name());
             if volatile || NOT_REPEATABLE.contains(&call.func.name()) {
                 let mut names = vec![call.func.name().to_owned()];
                 names.extend(call.func.aliases().iter().cloned());

@@ -9,12 +9,15 @@
 //!
 //! Called by the binary, which hands [`expressions`] to the job file's reader and to tasks.
 
+mod builtin;
 mod compile;
 mod diagnose;
 mod flink;
 mod query;
 mod reads;
+mod reference;
 mod registry;
+mod spelling;
 mod text;
 
 use std::sync::Arc;
@@ -37,6 +40,11 @@ pub fn looks_like_sql(text: &str) -> bool {
 /// Names of all scalar functions, sorted, for completion and documentation.
 pub fn function_names() -> Vec<String> {
     registry::Functions::new().names()
+}
+
+/// Flink's scalar functions with ours beside each, as Markdown.
+pub fn function_reference() -> String {
+    reference::markdown()
 }
 
 #[cfg(test)]

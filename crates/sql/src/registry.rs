@@ -11,7 +11,7 @@ use datafusion_common::{Result, TableReference, plan_err};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 
-use crate::flink;
+use crate::{builtin, flink};
 
 /// All functions by lower-case name and alias. Built once per engine.
 #[derive(Debug)]
@@ -36,6 +36,9 @@ impl Functions {
         }
         // Last, because Flink's meaning of a name goes before DataFusion's.
         for function in flink::functions() {
+            scalar.insert(function.name().to_owned(), function);
+        }
+        for function in builtin::functions() {
             scalar.insert(function.name().to_owned(), function);
         }
         let mut higher_order = BTreeMap::new();

@@ -18,6 +18,7 @@ mod heartbeat;
 mod job_manager;
 mod metrics_server;
 mod process;
+mod results;
 mod rpc;
 mod session;
 mod slot_table;

@@ -9,15 +9,15 @@ use model::inspection::ProcessDump;
 use model::{CheckpointBarrier, CheckpointId, ExecutionAttemptId, LeaderEpoch};
 use proto::v1::{
     Ack, CancelTaskRequest, DumpRequest, DumpResponse, GetLogsRequest, GetLogsResponse,
-    NotifyCheckpointRequest, ProfileRequest, ProfileResponse, SubmitTaskRequest, TapRequest,
-    TapRows, TriggerCheckpointRequest,
+    NotifyCheckpointRequest, ProfileRequest, ProfileResponse, ResultRows, ResultsRequest,
+    SubmitTaskRequest, TapRequest, TapRows, TriggerCheckpointRequest,
 };
 use proto::{attempt_from_wire, error_to_status, json_from_wire, v1};
 use runtime::task::TaskCommand;
 use tonic::{Request, Response, Status};
 
 use crate::task_executor::TaskExecutor;
-use crate::{tap, wire};
+use crate::{results, tap, wire};
 
 pub(crate) struct TaskManagerRpc {
     pub(crate) executor: Arc<TaskExecutor>,
@@ -148,6 +148,27 @@ impl v1::task_manager_service_server::TaskManagerService for TaskManagerRpc {
             Some((rows, reader))
         });
         Ok(Response::new(rows.boxed()))
+    }
+
+    type ResultsStream = BoxStream<'static, Result<ResultRows, Status>>;
+
+    async fn results(&self, request: Request<ResultsRequest>) -> Shown<Self::ResultsStream> {
+        let request = request.into_inner();
+        self.admit(request.leader_epoch)?;
+        if !self.executor.taps {
+            return Err(Status::permission_denied("this task manager runs with --taps off"));
+        }
+        let attempt = attempt_from_wire(request.attempt).map_err(|e| error_to_status(&e))?;
+        let reader = self.executor.results(&attempt).map_err(|e| error_to_status(&e))?;
+        let messages = futures::stream::unfold(reader, |mut reader| async {
+            let batch = reader.next().await?;
+            let rows = match results::encoded(&batch) {
+                Ok(messages) => messages.into_iter().map(|rows| Ok(ResultRows { rows })).collect(),
+                Err(error) => vec![Err(error_to_status(&error))],
+            };
+            Some((futures::stream::iter(rows), reader))
+        });
+        Ok(Response::new(messages.flatten().boxed()))
     }
 
     async fn notify_checkpoint_aborted(&self, request: Request<NotifyCheckpointRequest>) -> Answer {

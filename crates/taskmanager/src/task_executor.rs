@@ -15,6 +15,7 @@ use model::{
 };
 use proto::v1;
 use runtime::core_threads::{CoreTask, CoreThreads};
+use runtime::results::ResultReader;
 use runtime::tap::{TapReader, Taps};
 use runtime::task::{
     AlignmentGroups, SharedMetrics, TaskCommand, TaskControl, TaskOutcome, TaskSetup,
@@ -383,6 +384,16 @@ impl TaskExecutor {
         let taps = self.lock().running.get(attempt).map(|r| Arc::clone(&r.taps));
         let taps = taps.ok_or_else(|| Error::user(format!("task {attempt} does not run here")))?;
         taps.open(operator, rows_per_second, limit)
+    }
+
+    /// Opens the results of a task that runs here.
+    ///
+    /// # Errors
+    /// User: no such task here, it has none, or somebody reads them already.
+    pub(crate) fn results(&self, attempt: &ExecutionAttemptId) -> Result<ResultReader> {
+        let taps = self.lock().running.get(attempt).map(|r| Arc::clone(&r.taps));
+        let taps = taps.ok_or_else(|| Error::user(format!("task {attempt} does not run here")))?;
+        taps.results.open()
     }
 
     /// Sums over the tasks that run here, and slots taken.

@@ -3,15 +3,15 @@
 use serde_json::json;
 
 use crate::arguments::{FileArguments, Format, PlanArguments, PlanFormat};
-use crate::composition::{self, JobFilePlanner, read_job_file};
+use crate::composition::{self, JobFile, JobFilePlanner};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// Plans a file, with its diagnostics as the failure. Returns its name, text and plan.
-pub fn planned(path: &std::path::Path) -> Result<(String, String, jobfile::Planned), Failure> {
-    let (name, text) = read_job_file(path)?;
-    match JobFilePlanner::new().plan_file(&name, &text) {
-        Ok(planned) => Ok((name, text, planned)),
+/// Plans a file, with its diagnostics as the failure.
+pub fn planned(path: &std::path::Path) -> Result<(JobFile, jobfile::Planned), Failure> {
+    let file = JobFile::read(path)?;
+    match JobFilePlanner::new().plan_file(&file) {
+        Ok(planned) => Ok((file, planned)),
         Err(diagnostics) => Err(Failure::rendered(Exit::Config, diagnostics.to_string())),
     }
 }
@@ -25,10 +25,11 @@ pub fn warn(file: &str, planned: &jobfile::Planned) {
 }
 
 pub fn validate(arguments: &FileArguments) -> Result<Exit, Failure> {
-    let (name, text) = read_job_file(&arguments.job)?;
-    match JobFilePlanner::new().plan_file(&name, &text) {
+    let file = JobFile::read(&arguments.job)?;
+    let name = &file.name;
+    match JobFilePlanner::new().plan_file(&file) {
         Ok(planned) => {
-            warn(&name, &planned);
+            warn(name, &planned);
             let graph = &planned.graph;
             let value = json!({
                 "valid": true,
@@ -60,8 +61,8 @@ pub fn validate(arguments: &FileArguments) -> Result<Exit, Failure> {
 }
 
 pub fn plan(arguments: &PlanArguments) -> Result<Exit, Failure> {
-    let (name, _, planned) = planned(&arguments.job)?;
-    warn(&name, &planned);
+    let (file, planned) = planned(&arguments.job)?;
+    warn(&file.name, &planned);
     match arguments.output {
         PlanFormat::Text => output::say(jobfile::explain::text(&planned.graph).trim_end()),
         PlanFormat::Dot => output::say(jobfile::explain::dot(&planned.graph).trim_end()),

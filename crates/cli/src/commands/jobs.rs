@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client;
 use crate::arguments::{Format, JobArguments, ListArguments, SubmitArguments, TriggerArguments};
 use crate::client::{Client, segment};
-use crate::composition::read_job_file;
+use crate::composition::{JobFile, JobFilePlanner};
 use crate::exit::{Exit, Failure};
 use crate::output::{plain, print, short_count, table, time};
 use crate::settings::Settings;
@@ -25,10 +25,13 @@ fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 }
 
 pub async fn submit(arguments: SubmitArguments, settings: &Settings) -> Result<Exit, Failure> {
-    let (_, text) = read_job_file(&arguments.job)?;
+    let file = JobFile::read(&arguments.job)?;
+    let text = file.self_contained()?;
     let client = client(&arguments.server, settings, ANSWER)?;
-    let (from, drop) = (arguments.from.as_deref(), arguments.allow_dropped_state);
-    let submitted = client.submit(&text, from, drop).await?;
+    let (name, from) = (file.job_name(), arguments.from.as_deref());
+    let drop = arguments.allow_dropped_state;
+    let submitted = client.submit(&text, name.as_deref(), from, drop).await;
+    let submitted = submitted.map_err(|refused| in_own_files(&file, &text, refused))?;
     let id = submitted["id"].as_str().unwrap_or_default().to_owned();
     if !arguments.wait {
         print(arguments.output, &submitted, |v| {
@@ -48,6 +51,18 @@ pub async fn submit(arguments: SubmitArguments, settings: &Settings) -> Result<E
             return Ok(if status == "FINISHED" { Exit::Ok } else { Exit::Failed });
         }
         tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The job manager's report is about the text that it got. When that is not the file as it
+/// stands, the same mistakes are shown where the user wrote them.
+fn in_own_files(file: &JobFile, sent: &str, refused: Failure) -> Failure {
+    if file.text == sent || refused.exit != Exit::Config {
+        return refused;
+    }
+    match JobFilePlanner::new().plan_file(file) {
+        Err(found) => Failure::rendered(Exit::Config, found.to_string()),
+        Ok(_) => refused,
     }
 }
 

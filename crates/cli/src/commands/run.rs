@@ -22,8 +22,8 @@ const REDRAW: Duration = Duration::from_millis(500);
 /// Exits by the job's outcome: 0 finished, 1 failed or canceled, 130 interrupted.
 pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, Failure> {
     let started = Instant::now();
-    let (name, text, planned) = files::planned(&arguments.job)?;
-    files::warn(&name, &planned);
+    let (file, planned) = files::planned(&arguments.job)?;
+    files::warn(&file.name, &planned);
     let slots = settings.slots(arguments.slots, planned.graph.slots_needed())?;
     // Any port: several runs on one machine must not meet.
     let http_addr = settings.address("http-addr", arguments.http_addr.as_deref(), "127.0.0.1:0")?;
@@ -44,7 +44,10 @@ pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, F
         tokens,
         settings,
     )?);
-    let submitted = client.submit(&text, arguments.from.as_deref(), false).await?;
+    let name = file.job_name();
+    let text = file.self_contained()?;
+    let from = arguments.from.as_deref();
+    let submitted = client.submit(&text, name.as_deref(), from, false).await?;
     let id = submitted["id"].as_str().unwrap_or_default().to_owned();
     let mut progress = Progress::new(arguments.quiet, started);
     progress.say(&format!(

@@ -22,6 +22,7 @@ pub(crate) const TYPES: &[&str] = &[
     "topN",
     "union",
     "keyBy",
+    "sql",
 ];
 
 pub(super) fn read<'a>(fields: Fields<'a>) -> Option<Body<'a>> {
@@ -40,6 +41,7 @@ pub(super) fn read<'a>(fields: Fields<'a>) -> Option<Body<'a>> {
         "intervalJoin" => interval_join(&fields),
         "deduplicate" => deduplicate(&fields),
         "topN" => top_n(&fields),
+        "sql" => query(&fields),
         "keyBy" => names(&fields, "keys", "name the columns to partition by: `keys: [column]`")
             .map(|keys| Body::KeyBy { keys }),
         _ => Some(Body::Union),
@@ -70,6 +72,14 @@ fn filter<'a>(fields: &Fields<'a>) -> Option<Body<'a>> {
     let (_, node) = fields.require("where", "write the condition: `where: \"delay > 15\"`")?;
     let node = fields.sql_of(node, "where")?;
     Some(Body::Filter { predicate: Sql::whole(node) })
+}
+
+fn query<'a>(fields: &Fields<'a>) -> Option<Body<'a>> {
+    let help =
+        "write the query: `sql: SELECT carrier, COUNT(*) AS n FROM flights GROUP BY carrier`";
+    let (_, node) = fields.require("sql", help)?;
+    let node = fields.sql_of(node, "sql")?;
+    Some(Body::Query { sql: Sql::whole(node) })
 }
 
 fn project<'a>(fields: &Fields<'a>) -> Option<Body<'a>> {

@@ -12,6 +12,7 @@ mod inspection;
 mod jobs;
 mod metrics;
 pub mod openapi;
+mod results;
 mod secrets;
 mod taps;
 
@@ -46,6 +47,7 @@ pub fn router(dispatcher: Arc<Dispatcher>) -> Router {
         .route("/api/v1/jobs/{job}/metrics/history", get(jobs::history))
         .route("/api/v1/jobs/{job}/events", get(events::job))
         .route("/api/v1/jobs/{job}/taps", post(taps::open))
+        .route("/api/v1/jobs/{job}/results", post(results::open))
         .route("/api/v1/jobs/{job}/checkpoints", get(checkpoints::list).post(checkpoints::trigger))
         .route("/api/v1/jobs/{job}/checkpoints/summary", get(checkpoints::summary))
         .route("/api/v1/jobs/{job}/checkpoints/{checkpoint}", get(checkpoints::get))

@@ -148,6 +148,14 @@ const OPERATIONS: &[Operation] = &[
         &["400", "403", "404", "409", "413", "415", "422", "503"],
     ),
     op(
+        "post",
+        "/api/v1/jobs/{job}/results",
+        "readResults",
+        "Every row of a query, which waits for its reader: events open, rows, end",
+        ("200", "EventStream"),
+        &["400", "403", "404", "409", "503"],
+    ),
+    op(
         "get",
         "/api/v1/jobs/{job}/checkpoints",
         "listCheckpoints",

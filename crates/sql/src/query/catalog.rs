@@ -34,13 +34,16 @@ pub(crate) struct View {
 pub(crate) struct Catalog {
     pub(crate) tables: BTreeMap<String, CreateTable>,
     pub(crate) views: BTreeMap<String, View>,
+    /// Streams that the query is given as tables.
+    pub(crate) inputs: BTreeMap<String, Arc<InputSource>>,
     /// Functions declared by CREATE FUNCTION: lower-case name to the function of ours.
     pub(crate) functions: BTreeMap<String, &'static str>,
 }
 
 impl Catalog {
     pub(crate) fn names(&self) -> Vec<String> {
-        self.tables.keys().chain(self.views.keys()).cloned().collect()
+        let views = self.views.keys().chain(self.inputs.keys());
+        self.tables.keys().chain(views).cloned().collect()
     }
 }
 
@@ -81,6 +84,21 @@ pub(crate) struct ScanSource {
 }
 
 impl TableSource for ScanSource {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+/// A stream that is there already, in DataFusion's eyes.
+pub(crate) struct InputSource {
+    /// Among the inputs of the query.
+    pub(crate) index: usize,
+    /// Without the row kind.
+    pub(crate) schema: SchemaRef,
+    pub(crate) time: Option<String>,
+}
+
+impl TableSource for InputSource {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -155,6 +173,9 @@ impl ContextProvider for Provider<'_> {
                     plan_err!("table `{name}` cannot be read")
                 }
             };
+        }
+        if let Some(input) = self.catalog.inputs.get(name) {
+            return Ok(Arc::clone(input) as Arc<dyn TableSource>);
         }
         self.missing_tables.borrow_mut().push(name.to_owned());
         plan_err!("table `{name}` not found")

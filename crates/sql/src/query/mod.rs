@@ -20,6 +20,7 @@ mod relations;
 mod scan;
 mod script;
 mod statement;
+mod transform;
 mod translate;
 
 use std::ops::Range;
@@ -30,7 +31,9 @@ use datafusion_sql::parser::Statement as PlanStatement;
 use datafusion_sql::planner::{ParserOptions, SqlToRel};
 use datafusion_sql::sqlparser::ast::Statement as AstStatement;
 use planner::diagnostic::closest;
-use planner::sql::{SqlAnswer, SqlDiagnostic, SqlPlan, SqlPlanner, SqlRequest, SqlSetting};
+use planner::sql::{
+    SqlAnswer, SqlDiagnostic, SqlInput, SqlPlan, SqlPlanner, SqlQuery, SqlRequest, SqlSetting,
+};
 
 use crate::registry::Functions;
 use catalog::{Catalog, Provider, View};
@@ -59,18 +62,34 @@ impl Planner {
     }
 }
 
+/// Runs `work` where its recursion fits.
+fn with_stack<T: Send>(
+    work: impl FnOnce() -> Result<T, Vec<SqlDiagnostic>> + Send,
+) -> Result<T, Vec<SqlDiagnostic>> {
+    let broken = |what: String| vec![error("E0501", 0..1, what, "")];
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+        match builder.spawn_scoped(scope, work) {
+            Ok(thread) => thread
+                .join()
+                .unwrap_or_else(|_| Err(broken("the planner panicked on this script".into()))),
+            Err(failed) => Err(broken(format!("the script could not be planned: {failed}"))),
+        }
+    })
+}
+
 impl SqlPlanner for Planner {
     fn plan(&self, text: &str, request: &SqlRequest<'_>) -> Result<SqlPlan, Vec<SqlDiagnostic>> {
-        let broken = |what: String| vec![error("E0501", 0..1, what, "")];
-        std::thread::scope(|scope| {
-            let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
-            match builder.spawn_scoped(scope, || self.plan_script(text, request)) {
-                Ok(thread) => thread
-                    .join()
-                    .unwrap_or_else(|_| Err(broken("the planner panicked on this script".into()))),
-                Err(failed) => Err(broken(format!("the script could not be planned: {failed}"))),
-            }
-        })
+        with_stack(|| self.plan_script(text, request))
+    }
+
+    fn query(
+        &self,
+        text: &str,
+        inputs: &[SqlInput],
+        request: &SqlRequest<'_>,
+    ) -> Result<SqlQuery, Vec<SqlDiagnostic>> {
+        with_stack(|| transform::plan(&self.functions, text, inputs, request))
     }
 
     fn settings(&self, text: &str) -> Vec<SqlSetting> {

@@ -15,6 +15,7 @@ use planner::sql::SqlDiagnostic;
 use super::dialect::DIALECT;
 use super::forms;
 use super::script::{Script, error};
+use crate::spelling::{self, Form};
 use crate::text::lower_first;
 
 /// How deep parentheses, calls and subqueries may nest.
@@ -30,6 +31,7 @@ pub(crate) fn query(script: &Script<'_>, tokens: &Range<usize>) -> Result<Query,
         return Err(error("E0501", script.span_of(tokens), message, "split it with views"));
     }
     let rewritten = forms::rewrite(&script.tokens[tokens.clone()]);
+    let rewritten = spelling::rewrite(&rewritten, Form::Query);
     let mut parser = Parser::new(&DIALECT)
         .with_recursion_limit(NESTING_LIMIT)
         .with_tokens_with_locations(rewritten);
@@ -40,6 +42,10 @@ pub(crate) fn query(script: &Script<'_>, tokens: &Range<usize>) -> Result<Query,
         let help = "an operator, a comma or a semicolon may be missing";
         return Err(error("E0502", script.range(next.span), message, help));
     }
+    let _: ControlFlow<()> = visit_expressions_mut(&mut query, |node| {
+        spelling::rewrite_node(node);
+        ControlFlow::Continue(())
+    });
     let mut failed = None;
     rewrite_query(&mut query, &mut failed, script);
     match failed {

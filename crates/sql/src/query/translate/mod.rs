@@ -143,7 +143,7 @@ impl<'a> Translator<'a> {
         error(code, at, message, help)
     }
 
-    fn begin(&mut self, scope: &str, at: Range<usize>) {
+    pub(crate) fn begin(&mut self, scope: &str, at: Range<usize>) {
         self.scope = scope.to_owned();
         self.places.push(at);
         self.place = self.places.len() - 1;

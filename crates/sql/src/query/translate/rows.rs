@@ -14,7 +14,7 @@ use planner::logical::plain;
 use planner::names::quote;
 
 use super::{Attached, Column, Pending, Result, Stream, Time, Translator};
-use crate::query::catalog::{ColumnOrigin, ScanSource};
+use crate::query::catalog::{ColumnOrigin, InputSource, ScanSource};
 use crate::query::expr_text::cast;
 use crate::query::functions::PROCTIME;
 use crate::query::relations::{Tvf, WindowTvf};
@@ -33,15 +33,34 @@ pub(super) fn window_of(tvf: Tvf) -> Window {
     }
 }
 
+/// The columns of a stream that is there already; its stand-in is the operator at its index.
+fn input_stream(input: &InputSource) -> Stream {
+    let columns = input.schema.fields().iter().map(|field| {
+        let is_time = input.time.as_deref() == Some(field.name());
+        let time = if is_time { Time::Row } else { Time::No };
+        Column { name: field.name().clone(), time, pending: false }
+    });
+    Stream {
+        op: input.index,
+        columns: columns.collect(),
+        window: None,
+        attached: None,
+        unique: None,
+    }
+}
+
 impl Translator<'_> {
     pub(super) fn scan(&mut self, scan: &TableScan) -> Result<Stream> {
-        let Some(source) = scan.source.downcast_ref::<ScanSource>() else {
+        let mut stream = if let Some(input) = scan.source.downcast_ref::<InputSource>() {
+            input_stream(input)
+        } else if let Some(source) = scan.source.downcast_ref::<ScanSource>() {
+            let outer = std::mem::replace(&mut self.scope, source.name.clone());
+            let stream = self.scan_source(source);
+            self.scope = outer;
+            stream?
+        } else {
             return Err(self.failed("E0522", format!("`{}` cannot be read", scan.table_name), ""));
         };
-        let outer = std::mem::replace(&mut self.scope, source.name.clone());
-        let stream = self.scan_source(source);
-        self.scope = outer;
-        let mut stream = stream?;
         if let Some(kept) = &scan.projection {
             stream.columns = kept.iter().map(|i| stream.columns[*i].clone()).collect();
         }

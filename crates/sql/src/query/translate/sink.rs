@@ -60,9 +60,21 @@ impl Translator<'_> {
         plan: &LogicalPlan,
     ) -> Result<()> {
         self.begin("select", self.script.span_of(tokens));
+        let (op, _) = self.result(plan)?;
+        let schema = self.ops[op].output.clone();
+        let options = serde_json::json!({});
+        let sink = SinkSpec { connector: connector.to_owned(), options, schema };
+        self.add(OperatorSpec::Sink { sink }, "sink", vec![vec![op]])?;
+        Ok(())
+    }
+
+    /// The rows of a query under the names that it gives its columns, and the event time
+    /// among them. Always ends with an operator of its own.
+    pub(crate) fn result(&mut self, plan: &LogicalPlan) -> Result<(usize, Option<String>)> {
         let stream = self.plan(plan)?;
         let stream = self.assign_windows(stream)?;
         let mut columns: Vec<NamedExpression> = Vec::new();
+        let mut time = None;
         for (column, field) in stream.columns.iter().zip(plan.schema().fields()) {
             if column.time == Time::Processing {
                 continue;
@@ -71,14 +83,13 @@ impl Translator<'_> {
             while columns.iter().any(|c| c.name == name) {
                 name.push('0');
             }
+            if column.time == Time::Row && time.is_none() {
+                time = Some(name.clone());
+            }
             columns.push(NamedExpression { name, expr: quote(&column.name) });
         }
         let op = self.add(OperatorSpec::Project { columns }, "columns", vec![vec![stream.op]])?;
-        let schema = self.ops[op].output.clone();
-        let options = serde_json::json!({});
-        let sink = SinkSpec { connector: connector.to_owned(), options, schema };
-        self.add(OperatorSpec::Sink { sink }, "sink", vec![vec![op]])?;
-        Ok(())
+        Ok((op, time))
     }
 
     /// The table's columns from the query's, by position.

@@ -79,6 +79,8 @@ impl Translator<'_> {
             OperatorSpec::Source { source, .. } => {
                 self.request.connectors.source(source).is_ok_and(|s| s.is_bounded())
             }
+            // A stream that is given as a table may go on for ever.
+            _ if self.ops[op].ports.is_empty() => false,
             _ => self.ops[op].ports.iter().flatten().all(|i| self.bounded(i.op)),
         }
     }
