@@ -6,4 +6,4 @@ CREATE TABLE ev (
   bid ROW<auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, `dateTime` TIMESTAMP(3), extra STRING>,
   `dateTime` AS CASE event_type WHEN 0 THEN person.`dateTime` WHEN 1 THEN auction.`dateTime` ELSE bid.`dateTime` END,
   WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND
-) WITH ('connector' = 'nexmark', 'events' = '${EVENTS}', 'event-time-rate' = '${RATE}');
+) WITH ('connector' = 'nexmark', 'events.num' = '${EVENTS}', 'event-time-rate' = '${RATE}');

@@ -4,18 +4,16 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use model::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt8Array};
+use model::arrow::array::RecordBatch;
 use model::arrow::datatypes::SchemaRef;
-use model::row_kind::{self, RowKind};
 use model::sink::{Committable, SinkWriter, WriterContext};
-use model::{CheckpointId, Error, Result};
+use model::{CheckpointId, Result};
 use object_store::ObjectStoreExt;
 use storage::Opened;
 
 use super::committer::{StagedCommit, file_safe, short_job, staging};
 use super::options::{Format, SinkOptions};
 use super::rolling::{OpenFile, StagedFile};
-use super::written_schema;
 
 pub(super) struct FilesystemWriter {
     options: SinkOptions,
@@ -39,7 +37,10 @@ impl FilesystemWriter {
         context: WriterContext,
     ) -> Result<Self> {
         let opened = storage::open(&options.path)?;
-        let schema = written_schema(&input, options.changelog);
+        let schema = match options.envelope {
+            Some(envelope) => envelope.schema(&input),
+            None => input,
+        };
         let directory = staging(context.attempt.job, identity);
         let staging = format!("{directory}/{}", file_safe(&context.uid));
         Ok(Self {
@@ -83,9 +84,9 @@ impl FilesystemWriter {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let batch = match self.options.changelog {
-            true => with_op(&batch, &self.schema)?,
-            false => batch,
+        let batch = match self.options.envelope {
+            Some(envelope) => envelope.wrap(&batch, &self.schema)?,
+            None => batch,
         };
         let mut file = match self.current.take() {
             Some(file) => file,
@@ -114,30 +115,6 @@ impl FilesystemWriter {
             self.extension()
         )
     }
-}
-
-/// `op` with the row kinds in front, without the row kind column at the end.
-fn with_op(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let op: ArrayRef = match row_kind::kinds(batch) {
-        Some(kinds) => Arc::new(short_forms(kinds)?),
-        None => Arc::new(StringArray::from(vec![RowKind::Insert.short(); batch.num_rows()])),
-    };
-    let kept = schema.fields().len() - 1;
-    let mut columns = vec![op];
-    columns.extend(batch.columns().iter().take(kept).cloned());
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
-}
-
-fn short_forms(kinds: &UInt8Array) -> Result<StringArray> {
-    let mut short = Vec::with_capacity(kinds.len());
-    for kind in kinds.values() {
-        short.push(
-            RowKind::from_u8(*kind)
-                .ok_or_else(|| Error::internal(format!("{kind} is not a row kind")))?
-                .short(),
-        );
-    }
-    Ok(StringArray::from(short))
 }
 
 impl SinkWriter for FilesystemWriter {

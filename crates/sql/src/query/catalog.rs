@@ -54,6 +54,8 @@ pub(crate) struct ScanPlan {
     /// Column and delay.
     pub(crate) watermark: Option<(String, i64)>,
     pub(crate) bounded: bool,
+    /// How long rows that were read for lookups count as current; `None`: for ever.
+    pub(crate) lookup_refresh_ms: Option<i64>,
     pub(crate) changelog: bool,
 }
 
