@@ -62,7 +62,7 @@ impl SplitEnumerator for Enumerator {
 
 impl SourceReader for Reader {
     fn add_splits(&mut self, splits: Vec<Split>) -> Result<()> {
-        let number = |split: &Split| String::from_utf8_lossy(&split.data).parse().unwrap();
+        let number = |split: &Split| String::from_utf8_lossy(&split.data).parse::<i64>().unwrap();
         self.0.extend(splits.iter().map(number));
         Ok(())
     }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt8Array, UInt32Array};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt8Array, UInt32Array};
 use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
