@@ -67,6 +67,21 @@ fn events(folder: &Path) -> PathBuf {
             events.display()
         ));
     }
+    // The rows of all three as the generator gives them, for `source-json.sql`.
+    let row = |name: &str| {
+        let text = text_of("source-weir.sql");
+        let line = text.lines().find(|l| l.trim_start().starts_with(&format!("{name} ROW<")));
+        line.unwrap().trim().trim_end_matches(',').to_owned()
+    };
+    script.push_str(&format!(
+        "CREATE TABLE json_out (event_type INT, {}, {}, {}) WITH ('connector' = 'filesystem', \
+         'format' = 'json', 'path' = '{}/json');\n\
+         INSERT INTO json_out SELECT event_type, person, auction, bid FROM ev;\n",
+        row("person"),
+        row("auction"),
+        row("bid"),
+        events.display()
+    ));
     run_script(folder, "events", &script);
     events
 }
@@ -120,16 +135,14 @@ fn assert_rows(events: &Path, results: &Path, queries: &[&str], public: bool) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// All of our queries as one job, which shares the source: its sinks and views get the name of
-/// their query.
-fn own_texts(events: &Path, results: &Path, parallelism: u32) -> String {
-    let mut script = settings("nexmark", parallelism);
-    script.push_str(&source(&text_of("source-weir.sql")));
-    script.push_str(&text_of("views.sql"));
+/// Several of our queries as one job, which shares the source: each sink gets the name of its
+/// query.
+fn own_texts(queries: &[&str], source: &str, events: &Path, results: &Path) -> String {
+    let mut script = format!("{source}\n{}", text_of("views.sql"));
     let side = events.join("side.csv").display().to_string();
-    for query in QUERIES {
+    for query in queries {
         let text = text_of(&format!("{query}.sql")).replace("${SIDE}", &side);
-        let own = text.replace(" snk ", &format!(" {query}_rows ")).replace(" pbid", " bid_now");
+        let own = text.replace(" snk ", &format!(" {query}_rows "));
         script.push_str(&kept(&own, &results.join(query)));
     }
     script
@@ -139,10 +152,16 @@ fn own_texts(events: &Path, results: &Path, parallelism: u32) -> String {
 fn every_query_gives_the_rows_that_duckdb_gives() {
     let folder = tempfile::tempdir().unwrap();
     let events = events(folder.path());
-    for parallelism in [1, 2] {
-        let results = folder.path().join(format!("results-{parallelism}"));
-        let script = own_texts(&events, &results, parallelism);
-        run_script(folder.path(), &format!("nexmark-{parallelism}"), &script);
+    let json = events.join("json").display().to_string();
+    for (name, parallelism, source) in [
+        ("generated", 1, source(&text_of("source-weir.sql"))),
+        ("generated-by-two", 2, source(&text_of("source-weir.sql"))),
+        ("json", 2, text_of("source-json.sql").replace("${PATH}", &json)),
+    ] {
+        let results = folder.path().join(name);
+        let mut script = settings(name, parallelism);
+        script.push_str(&own_texts(&QUERIES, &source, &events, &results));
+        run_script(folder.path(), &format!("nexmark-{name}"), &script);
         assert_rows(&events, &results, &QUERIES, false);
     }
 }
@@ -154,17 +173,11 @@ fn rows_are_right_after_a_lost_task_manager() {
     let events = events(folder.path());
     let queries = ["q4", "q6", "q9", "q13", "q16", "q18", "q20"];
     let results = folder.path().join("results");
-    let mut script = settings("nexmark", 2);
     let paced = format!("'events.num' = '{EVENTS}', 'first-event.rate' = '20000'");
     let text = source(&text_of("source-weir.sql"));
-    script.push_str(&text.replace(&format!("'events.num' = '{EVENTS}'"), &paced));
-    script.push_str(&text_of("views.sql"));
-    let side = events.join("side.csv").display().to_string();
-    for query in queries {
-        let text = text_of(&format!("{query}.sql")).replace("${SIDE}", &side);
-        let own = text.replace(" snk ", &format!(" {query}_rows "));
-        script.push_str(&kept(&own, &results.join(query)));
-    }
+    let paced = text.replace(&format!("'events.num' = '{EVENTS}'"), &paced);
+    let mut script = settings("nexmark", 2);
+    script.push_str(&own_texts(&queries, &paced, &events, &results));
     let mut cluster = Cluster::start(2, 2, None, &[]);
     let job: String = script.lines().map(|line| format!("    {line}\n")).collect();
     let job = format!(

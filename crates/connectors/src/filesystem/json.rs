@@ -38,7 +38,8 @@ impl JsonDecoder {
             .iter()
             .map(|f| match f.data_type() {
                 DataType::Timestamp(unit, _)
-                    if *unit != TimeUnit::Millisecond || format.timestamp_format.to_read().is_some() =>
+                    if *unit != TimeUnit::Millisecond
+                        || format.timestamp_format.to_read().is_some() =>
                 {
                     Arc::new(f.as_ref().clone().with_data_type(DataType::Utf8))
                 }

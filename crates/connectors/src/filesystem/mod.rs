@@ -4,7 +4,7 @@
 //! Reading: `splits.rs` (enumerator) lists files (`listing.rs`) and cuts them into splits;
 //! `reader.rs` reads them through `text.rs` (over `chunks.rs`, `records.rs`, `bad_records.rs`, `csv.rs`,
 //! `json.rs`) or `parquet.rs`. Writing: `writer.rs` fills files (`rolling.rs`,
-//! `encoder.rs`, `envelope.rs`) in a hidden staging directory; `committer.rs` moves them to their final
+//! `encoder.rs`, `envelope.rs`, `partitions.rs`) in a hidden staging directory; `committer.rs` moves them to their final
 //! names after the checkpoint.
 
 mod bad_records;
@@ -18,6 +18,7 @@ mod json;
 mod listing;
 mod options;
 mod parquet;
+mod partitions;
 mod reader;
 mod records;
 mod rolling;
@@ -37,6 +38,7 @@ use model::{Result, row_kind};
 use self::committer::FilesystemCommitter;
 use self::listing::Location;
 use self::options::{Format, SinkOptions, SourceOptions};
+use self::partitions::Partitions;
 use self::reader::{FileReader, ReadPlan};
 use self::splits::FileEnumerator;
 use self::writer::FilesystemWriter;
@@ -91,11 +93,18 @@ impl Source for FilesystemSource {
     }
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn SourceReader>> {
+        let names = &self.options.partition_by;
+        let of_files = |schema: &SchemaRef| match Partitions::new(names, schema) {
+            Some(partitions) => partitions.inner(),
+            None => Arc::clone(schema),
+        };
         let plan = ReadPlan {
             options: self.options.clone(),
             location: Location::open(&self.options.path)?,
-            declared: Arc::clone(&self.declared),
-            projected: Arc::clone(&self.projected),
+            declared: of_files(&self.declared),
+            projected: of_files(&self.projected),
+            partitions: Partitions::new(names, &self.projected),
+            output: Arc::clone(&self.projected),
         };
         Ok(Box::new(FileReader::new(Arc::new(plan), context.clock)))
     }

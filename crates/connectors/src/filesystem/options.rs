@@ -11,8 +11,9 @@ use super::timestamps::TimestampFormat;
 use super::{csv, json as json_format};
 use crate::options::{Options, WithHelp};
 
-const SOURCE: [&str; 6] = ["path", "format", "compression", "splitSize", "watch", "onBadRecord"];
-const SINK: [&str; 5] = ["path", "format", "compression", "rolling", "changelog"];
+const SOURCE: [&str; 7] =
+    ["path", "format", "compression", "splitSize", "watch", "onBadRecord", "partitionBy"];
+const SINK: [&str; 6] = ["path", "format", "compression", "rolling", "changelog", "partitionBy"];
 const FORMAT: [&str; 7] =
     ["type", "delimiter", "header", "quote", "nullValue", "timestampFormat", "multiline"];
 const DEFAULT_SPLIT_SIZE: u64 = 64 << 20;
@@ -93,6 +94,8 @@ pub(super) struct SourceOptions {
     /// How often to look for new files; `None`: once.
     pub(super) watch_ms: Option<i64>,
     pub(super) on_bad_record: OnBadRecord,
+    /// Columns whose values stand in the path.
+    pub(super) partition_by: Vec<String>,
 }
 
 /// Checked options of the sink.
@@ -110,6 +113,8 @@ pub(super) struct SinkOptions {
     pub(super) rolling_interval_ms: Option<i64>,
     /// What says of each row what happened to it; `None`: only inserted rows are taken.
     pub(super) envelope: Option<Envelope>,
+    /// Columns that become folders.
+    pub(super) partition_by: Vec<String>,
 }
 
 impl SourceOptions {
@@ -154,6 +159,7 @@ impl SourceOptions {
             split_size: options.bytes("splitSize")?.unwrap_or(DEFAULT_SPLIT_SIZE),
             watch_ms: options.duration_ms("watch")?,
             on_bad_record,
+            partition_by: partition_by(&options, schema)?,
         })
     }
 }
@@ -190,8 +196,31 @@ impl SinkOptions {
             rolling_size,
             rolling_interval_ms,
             envelope,
+            partition_by: partition_by(&options, schema)?,
         })
     }
+}
+
+/// Columns that are folders: of a type that is read from text as it is written.
+fn partition_by(options: &Options<'_>, schema: &Schema) -> Result<Vec<String>, OptionError> {
+    let columns = options.strings("partitionBy")?.unwrap_or_default();
+    for column in &columns {
+        let Some((_, field)) = schema.column_with_name(column) else {
+            return Err(options
+                .error("partitionBy", format!("there is no column `{column}`"))
+                .with_help("name columns of the schema".to_owned()));
+        };
+        if field.data_type().is_nested() {
+            return Err(options
+                .error("partitionBy", format!("column `{column}` cannot be the name of a folder"))
+                .with_help("use columns of text, numbers or dates".to_owned()));
+        }
+    }
+    let fields = schema.fields().iter().filter(|f| f.name() != model::row_kind::COLUMN);
+    if !columns.is_empty() && fields.count() == columns.len() {
+        return Err(options.error("partitionBy", "no column is left for the files"));
+    }
+    Ok(columns)
 }
 
 /// What is written around rows, if anything.
@@ -434,6 +463,8 @@ pub(super) fn source_info() -> ConnectorInfo {
                     "description": "Files are read in parts of this size." },
                 "watch": { "type": "string",
                     "description": "Look for new files this often, without end. Absent: read what is there and end." },
+                "partitionBy": { "type": "array", "items": { "type": "string" },
+                    "description": "Columns that stand in the path (folder `column=value`), not in the files." },
                 "onBadRecord": { "type": "string", "enum": ["fail", "skip", "dead-letter"],
                     "default": "fail", "description": "What happens to a record that cannot be decoded." },
             }
@@ -467,6 +498,8 @@ pub(super) fn sink_info() -> ConnectorInfo {
                         "interval": { "type": "string" },
                     }
                 },
+                "partitionBy": { "type": "array", "items": { "type": "string" },
+                    "description": "Columns that become folders (`column=value`) and are left out of the files." },
                 "changelog": { "type": "boolean", "default": false,
                     "description": "json: take a changelog and write the row kind (+I, -U, +U, -D) as column op." },
             }

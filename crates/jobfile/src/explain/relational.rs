@@ -86,9 +86,8 @@ fn join_text(spec: &Join) -> String {
 }
 
 fn order(columns: &[OrderBy]) -> String {
-    let shown = columns
-        .iter()
-        .map(|o| format!("{}{}", o.column, if o.descending { " DESC" } else { "" }));
+    let shown =
+        columns.iter().map(|o| format!("{}{}", o.column, if o.descending { " DESC" } else { "" }));
     shown.collect::<Vec<_>>().join(", ")
 }
 

@@ -32,11 +32,7 @@ pub struct LookupJoinOperator {
 
 impl LookupJoinOperator {
     /// A User error when spec and input do not fit.
-    pub fn new(
-        spec: &LookupJoin,
-        left: &SchemaRef,
-        expressions: &dyn Expressions,
-    ) -> Result<Self> {
+    pub fn new(spec: &LookupJoin, left: &SchemaRef, expressions: &dyn Expressions) -> Result<Self> {
         let predicate = match &spec.predicate {
             None => None,
             Some(text) => {

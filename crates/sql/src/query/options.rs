@@ -175,6 +175,9 @@ pub(crate) fn native(
             out.origin.push(((*path).to_owned(), index));
         }
     }
+    if !table.partitioned_by.is_empty() && connector.value == "filesystem" {
+        put(&mut out.options, "partitionBy", json!(table.partitioned_by));
+    }
     match connector.value.as_str() {
         "filesystem" => finish_filesystem(&mut out, role),
         "nexmark" => finish_nexmark(table, &mut out),

@@ -155,6 +155,26 @@ async fn updates_of_a_database_are_two_rows() {
 }
 
 #[tokio::test]
+async fn one_reader_reads_all_changes_in_order() {
+    let uri = "memory://debezium-order";
+    for file in 0..3 {
+        let line = |id| format!("{{\"after\":{{\"id\":{id}}},\"op\":\"c\"}}\n");
+        let text: String = (file * 100..file * 100 + 100).map(line).collect();
+        put(uri, &format!("{file}.json"), text.into_bytes()).await;
+    }
+    let options = json!({ "path": uri, "format": "debezium-json", "splitSize": "500B" });
+    let source = source(options);
+    let mut enumerator = source.enumerator(2, None).unwrap();
+    enumerator.discover().await.unwrap();
+    assert_eq!(enumerator.assign(1), model::source::Assignment::NoMore);
+    let mut reader = crate::contract::reader(source.as_ref());
+    let all = crate::contract::read(source.as_ref(), &mut *enumerator, &mut *reader, usize::MAX);
+    let found = all.await.unwrap().rows;
+    let row = |id| format!("{{\"id\":{id},\"name\":null,\"at\":null,\"$row_kind\":0}}");
+    assert_eq!(found, (0..300).map(row).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn changes_that_cannot_be_understood_are_bad_records() {
     for (name, line, reason) in [
         ("half", "{\"before\":null,\"after\":{\"id\":1},\"op\":\"u\"}", "has no `before`"),

@@ -226,9 +226,8 @@ impl UpdatingOverOperator {
             return Ok(None);
         }
         let most = old_len.min(new_len) - start;
-        let same_back = (0..most)
-            .take_while(|at| now[new_len - 1 - at].old == Some(old_len - 1 - at))
-            .count();
+        let same_back =
+            (0..most).take_while(|at| now[new_len - 1 - at].old == Some(old_len - 1 - at)).count();
         if self.reach.peers {
             let first_old = (start < old_len).then(|| old.sort_key(start));
             let first_new = now.get(start).map(|row| row.sort_key);

@@ -230,13 +230,7 @@ impl Translator<'_> {
         columns.extend(names.iter().map(|n| Column::plain(n)));
         if updates {
             columns.iter_mut().for_each(|c| c.time = Time::No);
-            return Ok(Stream {
-                op,
-                columns,
-                window: None,
-                attached: None,
-                unique: stream.unique,
-            });
+            return Ok(Stream { op, columns, window: None, attached: None, unique: stream.unique });
         }
         Ok(Stream { op, columns, window: None, attached: stream.attached, unique: None })
     }

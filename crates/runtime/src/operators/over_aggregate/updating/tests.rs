@@ -10,8 +10,7 @@ use crate::operators::aggregate_oracle::Random;
 use crate::operators::script::{Harness, check_keyed, rows, schema};
 
 fn aggregate(function: AggregateFunction, name: &str) -> OverCall {
-    let call =
-        AggregateCall { function, column: Some("v".into()), ..AggregateCall::default() };
+    let call = AggregateCall { function, column: Some("v".into()), ..AggregateCall::default() };
     OverCall { name: name.into(), function: OverFunction::Aggregate(call) }
 }
 
