@@ -165,7 +165,18 @@ pub(crate) fn plan(
     let bounded = built.is_bounded();
     let changelog = model::row_kind::is_changelog(&physical);
     let lookup_refresh_ms = lookup_refresh_ms(table)?;
-    Ok(ScanPlan { source, physical, columns, watermark, bounded, lookup_refresh_ms, changelog })
+    let key: Vec<String> = table.primary_key.iter().map(|(name, _)| name.clone()).collect();
+    let unique = (changelog && !key.is_empty()).then_some(key);
+    Ok(ScanPlan {
+        source,
+        physical,
+        columns,
+        watermark,
+        bounded,
+        lookup_refresh_ms,
+        changelog,
+        unique,
+    })
 }
 
 /// How often a table that rows are looked up in is read again.
