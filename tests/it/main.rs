@@ -16,6 +16,7 @@ mod http;
 mod image;
 mod kills;
 mod limits;
+mod nexmark_sql;
 mod oracle;
 mod s3;
 mod sql_shell;

@@ -102,6 +102,14 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// A list of words.
+    pub(crate) fn strings(&self, key: &str) -> Result<Option<Vec<String>>, OptionError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let word = |v: &Value| v.as_str().map(str::to_owned);
+        let words = value.as_array().and_then(|all| all.iter().map(word).collect());
+        words.map(Some).ok_or_else(|| self.wrong(key, "a list of words", value))
+    }
+
     pub(crate) fn integer(&self, key: &str) -> Result<Option<i64>, OptionError> {
         match self.get(key) {
             None => Ok(None),

@@ -173,6 +173,7 @@ fn required(
         OperatorSpec::OverAggregate(o) => {
             first.extend(o.keys.iter().cloned());
             first.extend(o.time_column.clone());
+            first.extend(o.order_by.iter().map(|order| order.column.clone()));
             for call in &o.calls {
                 match &call.function {
                     OverFunction::Aggregate(c) => first.extend(call_columns(c)),

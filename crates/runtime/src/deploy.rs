@@ -17,6 +17,7 @@ use state::{StateStore, StoreOptions};
 use crate::chain::{Chain, Link};
 use crate::channel::Exchange;
 use crate::input_gate::{GateChannel, InputGate};
+use crate::lookup::LookupTable;
 use crate::operator::OperatorContext;
 use crate::operators;
 use crate::partitioner::{Partitioner, output_schema};
@@ -48,7 +49,8 @@ pub(crate) async fn open(mut setup: TaskSetup) -> Result<TaskLoop> {
     let (head, registration) = open_head(&setup, progress.as_ref())?;
     let restoring_from_us = setup.clock.now_us();
     let restored = restore(&mut setup).await?;
-    let chain = Chain::open(links(&setup, restored, progress.as_ref())?)?;
+    let tables = lookup_tables(&setup).await?;
+    let chain = Chain::open(links(&setup, restored, tables, progress.as_ref())?)?;
     let chain = chain.watched_by(Arc::clone(&setup.metrics)).tapped_by(Arc::clone(&setup.taps));
     let restore_us = setup.clock.now_us() - restoring_from_us;
     setup.metrics.set_restore_us(u64::try_from(restore_us).unwrap_or(0));
@@ -177,10 +179,25 @@ async fn restore(setup: &mut TaskSetup) -> Result<BTreeMap<String, Vec<Bytes>>> 
     fetched.map_err(|e| Error::internal("fetching state panicked; see the log").caused_by(e))?
 }
 
+/// By the operator's uid, the tables that rows are looked up in.
+async fn lookup_tables(setup: &TaskSetup) -> Result<BTreeMap<String, LookupTable>> {
+    let mut tables = BTreeMap::new();
+    for node in &setup.deployment.vertex.operators {
+        let OperatorSpec::LookupJoin(join) = &node.spec else { continue };
+        let source = setup.connectors.source(&join.table)?;
+        let clock = Arc::clone(&setup.clock);
+        let table = LookupTable::open(source, join.refresh_ms, clock, &setup.io).await;
+        let table = table.map_err(|e| e.at(format!("read the table of `{}`", node.name)))?;
+        tables.insert(node.uid.clone(), table);
+    }
+    Ok(tables)
+}
+
 /// The operators between the source and the sink.
 fn links(
     setup: &TaskSetup,
     mut restored: BTreeMap<String, Vec<Bytes>>,
+    mut tables: BTreeMap<String, LookupTable>,
     progress: Option<&Arc<SourceProgress>>,
 ) -> Result<Vec<Link>> {
     let nodes = setup.deployment.vertex.operators.iter().enumerate();
@@ -196,6 +213,9 @@ fn links(
                 .map_err(|e| e.at(format!("open `{}`", node.name)))?;
             if let Some(source) = source {
                 link.operator.follow(source);
+            }
+            if let Some(table) = tables.remove(&node.uid) {
+                link.operator.look_up_in(table);
             }
             Ok(link)
         })

@@ -11,6 +11,7 @@ pub mod channel;
 pub mod core_threads;
 mod deploy;
 pub mod input_gate;
+pub mod lookup;
 pub mod metrics;
 pub mod operator;
 pub mod operators;

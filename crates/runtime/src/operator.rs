@@ -10,6 +10,7 @@ use model::key_group::KeyGroupRange;
 use model::{Clock, Result, StreamElement, Watermark};
 use state::StateStore;
 
+use crate::lookup::LookupTable;
 use crate::source_progress::SourceProgress;
 
 /// One running operator.
@@ -68,6 +69,8 @@ pub trait Operator: Send {
     /// Hands the progress of the task's source to the first watermark operator behind it.
     /// Called at most once, before `open`.
     fn follow(&mut self, _source: Arc<SourceProgress>) {}
+    /// Hands the table over that the operator looks rows up in. Called before `open`.
+    fn look_up_in(&mut self, _table: LookupTable) {}
     /// Rows dropped or sent aside as late, so far.
     fn late_records(&self) -> u64 {
         0

@@ -59,9 +59,17 @@ INSERT INTO out SELECT auction, rn FROM (SELECT auction, RANK() OVER (PARTITION 
 
 INSERT INTO out SELECT auction, rn FROM (SELECT auction, ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price) AS rn FROM bid) WHERE rn <= 0
 
-INSERT INTO out SELECT auction, ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price) FROM bid
+INSERT INTO out SELECT auction, SUM(price) OVER (PARTITION BY auction) FROM bid
 
-INSERT INTO out SELECT auction, SUM(price) OVER (PARTITION BY auction ORDER BY `dateTime` DESC) FROM bid
+INSERT INTO out SELECT auction, SUM(price) OVER (PARTITION BY auction ORDER BY `dateTime` DESC RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW) FROM bid
+
+INSERT INTO out SELECT SUM(price) OVER (PARTITION BY auction ORDER BY `dateTime` ROWS BETWEEN 2 PRECEDING AND CURRENT ROW), SUM(price) OVER (PARTITION BY auction ORDER BY `dateTime` ROWS BETWEEN 5 PRECEDING AND CURRENT ROW) FROM bid
+
+CREATE TABLE gone (k BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'canal-json'); INSERT INTO out SELECT k, k FROM gone
+
+CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.full-cache.periodic-reload.interval' = 'soon'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
+
+CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'PARTIAL'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
 
 INSERT INTO out SELECT auction, SUM(price) OVER (ORDER BY `dateTime` ROWS BETWEEN CURRENT ROW AND 2 FOLLOWING) FROM bid
 

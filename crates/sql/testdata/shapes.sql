@@ -27,6 +27,18 @@ INSERT INTO out SELECT auction, COUNT(DISTINCT bidder) FILTER (WHERE price > 10)
 
 INSERT INTO out SELECT auction, SUM(price) OVER (PARTITION BY auction ORDER BY `dateTime` ROWS BETWEEN 9 PRECEDING AND CURRENT ROW) FROM bid
 
+INSERT INTO out SELECT auction, ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price) FROM bid
+
+INSERT INTO out SELECT auction, SUM(price) OVER (PARTITION BY auction ORDER BY `dateTime` DESC) FROM bid
+
+INSERT INTO out SELECT auction, AVG(n) OVER (PARTITION BY auction ORDER BY n ROWS BETWEEN 9 PRECEDING AND CURRENT ROW) FROM (SELECT auction, bidder, COUNT(*) AS n FROM bid GROUP BY auction, bidder)
+
+CREATE TABLE changes (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'debezium-json'); INSERT INTO out SELECT k, SUM(v) FROM changes GROUP BY k
+
+CREATE TABLE kept (auction BIGINT, n BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'debezium-json'); INSERT INTO kept SELECT auction, COUNT(*) FROM bid GROUP BY auction
+
+CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'FULL', 'lookup.full-cache.periodic-reload.interval' = '10 min'); INSERT INTO out SELECT b.auction, s.v FROM bid b LEFT JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
+
 INSERT INTO out SELECT DISTINCT auction, price FROM bid
 
 INSERT INTO out SELECT auction, price FROM bid UNION ALL SELECT id, seller FROM auction

@@ -297,7 +297,7 @@ impl Shell {
         let sync = self.session.setting("table.dml-sync").is_some_and(|v| v.trim() == "true");
         let wait = sync || (self.target.is_embedded() && !self.interactive);
         let client = self.target.client().await?;
-        let submitted = client.submit(&text, name.as_deref(), None).await?;
+        let submitted = client.submit(&text, name.as_deref(), None, false).await?;
         let id = submitted["id"].as_str().unwrap_or_default().to_owned();
         eprintln!("job {} {id}", plain(&submitted["name"]));
         if !wait {
@@ -329,7 +329,7 @@ impl Shell {
         let mode = self.mode();
         let size = Some(self.size).filter(|_| std::io::stdout().is_terminal());
         let client = self.target.client().await?;
-        let submitted = client.submit(&text, Some("sql-query"), None).await?;
+        let submitted = client.submit(&text, Some("sql-query"), None, false).await?;
         let id = submitted["id"].as_str().unwrap_or_default();
         let out = std::io::BufWriter::new(std::io::stdout());
         let broken = |e: std::io::Error| Failure::new(Exit::Failed, e.to_string());

@@ -9,6 +9,7 @@ use model::arrow::error::ArrowError;
 use model::{Error, Result};
 
 use super::csv::CsvDecoder;
+use super::envelope::DebeziumDecoder;
 use super::json::JsonDecoder;
 use super::records::Boundaries;
 
@@ -27,32 +28,36 @@ pub(super) struct BadRecord {
 pub(super) enum Decoder {
     Csv(Box<CsvDecoder>),
     Json(JsonDecoder),
+    Debezium(DebeziumDecoder),
 }
 
 impl Decoder {
-    /// At most `records` records, which sizes the buffers.
+    /// How many records there were, and their rows. `records` is how many there may be, which
+    /// sizes the buffers.
     pub(super) fn decode(
         &mut self,
         block: &[u8],
         records: usize,
-    ) -> Result<Option<RecordBatch>, ArrowError> {
-        match self {
+    ) -> Result<(usize, Option<RecordBatch>), ArrowError> {
+        let rows = match self {
             Self::Csv(decoder) => decoder.decode(block, records),
             Self::Json(decoder) => decoder.decode(block, records),
-        }
+            Self::Debezium(decoder) => return decoder.decode(block, records),
+        }?;
+        Ok((rows.as_ref().map_or(0, RecordBatch::num_rows), rows))
     }
 }
 
-/// Whether `rows` rows are what the block holds, so that no record hides in another one's
+/// Whether `found` records are what the block holds, so that no record hides in another one's
 /// line. Without this, what is accepted would depend on where blocks happen to end.
-pub(super) fn is_complete(boundaries: Boundaries, block: &[u8], rows: usize) -> bool {
+pub(super) fn is_complete(boundaries: Boundaries, block: &[u8], found: usize) -> bool {
     if boundaries != Boundaries::Lines {
         return true;
     }
     let lines = memchr::memchr_iter(b'\n', block).count() + usize::from(!block.ends_with(b"\n"));
-    lines == rows || {
+    lines == found || {
         let records = boundaries.records(block);
-        rows == records.iter().filter(|r| !is_blank(&block[(*r).clone()])).count()
+        found == records.iter().filter(|r| !is_blank(&block[(*r).clone()])).count()
     }
 }
 
@@ -99,9 +104,8 @@ impl Search<'_> {
                 continue;
             }
             match self.decoder.decode(bytes, half.len()) {
-                Ok(batch) => {
-                    let rows = batch.as_ref().map_or(0, RecordBatch::num_rows);
-                    if is_complete(self.boundaries, bytes, rows) {
+                Ok((count, batch)) => {
+                    if is_complete(self.boundaries, bytes, count) {
                         self.found.push((range, Ok(batch)));
                     } else {
                         self.halve(half, None)?;

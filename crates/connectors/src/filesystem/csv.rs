@@ -175,7 +175,7 @@ impl CsvDecoder {
 
     fn convert_column(&self, column: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowError> {
         if let DataType::Timestamp(_, _) = field.data_type() {
-            let pattern = self.format.timestamp_format.as_deref();
+            let pattern = self.format.timestamp_format.to_read();
             return timestamps::parse_column(column.as_string(), field.data_type(), pattern);
         }
         // Text that may not be NULL is empty instead, where NULL is spelt as nothing.
@@ -216,10 +216,8 @@ pub(super) fn encode(
         .with_delimiter(format.delimiter)
         .with_quote(format.quote)
         .with_null(format.null_value.clone());
-    if let Some(pattern) = &format.timestamp_format {
-        builder = builder
-            .with_timestamp_format(pattern.clone())
-            .with_timestamp_tz_format(pattern.clone());
+    if let Some([plain, zoned]) = format.timestamp_format.to_write() {
+        builder = builder.with_timestamp_format(plain).with_timestamp_tz_format(zoned);
     }
     builder
         .build(out)

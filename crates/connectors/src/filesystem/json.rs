@@ -38,7 +38,8 @@ impl JsonDecoder {
             .iter()
             .map(|f| match f.data_type() {
                 DataType::Timestamp(unit, _)
-                    if *unit != TimeUnit::Millisecond || format.timestamp_format.is_some() =>
+                    if *unit != TimeUnit::Millisecond
+                        || format.timestamp_format.to_read().is_some() =>
                 {
                     Arc::new(f.as_ref().clone().with_data_type(DataType::Utf8))
                 }
@@ -46,7 +47,8 @@ impl JsonDecoder {
             })
             .collect();
         let decoded = Arc::new(Schema::new(fields));
-        Self { schema, decoded, pattern: format.timestamp_format.clone(), decoder: None }
+        let pattern = format.timestamp_format.to_read().map(str::to_owned);
+        Self { schema, decoded, pattern, decoder: None }
     }
 
     /// The rows of whole lines; `None` when they are all blank. At most `records` of them:
@@ -101,10 +103,8 @@ impl JsonDecoder {
 /// Appends the rows of `batch` to `out`, one object a line, nulls spelt out.
 pub(super) fn encode(batch: &RecordBatch, format: &JsonFormat, out: impl Write) -> Result<()> {
     let mut builder = WriterBuilder::new().with_explicit_nulls(true);
-    if let Some(pattern) = &format.timestamp_format {
-        builder = builder
-            .with_timestamp_format(pattern.clone())
-            .with_timestamp_tz_format(pattern.clone());
+    if let Some([plain, zoned]) = format.timestamp_format.to_write() {
+        builder = builder.with_timestamp_format(plain).with_timestamp_tz_format(zoned);
     }
     let mut writer = builder.build::<_, LineDelimited>(out);
     writer

@@ -4,7 +4,7 @@
 //! Reading: `splits.rs` (enumerator) lists files (`listing.rs`) and cuts them into splits;
 //! `reader.rs` reads them through `text.rs` (over `chunks.rs`, `records.rs`, `bad_records.rs`, `csv.rs`,
 //! `json.rs`) or `parquet.rs`. Writing: `writer.rs` fills files (`rolling.rs`,
-//! `encoder.rs`) in a hidden staging directory; `committer.rs` moves them to their final
+//! `encoder.rs`, `envelope.rs`, `partitions.rs`) in a hidden staging directory; `committer.rs` moves them to their final
 //! names after the checkpoint.
 
 mod bad_records;
@@ -13,10 +13,12 @@ mod committer;
 mod compression;
 mod csv;
 mod encoder;
+mod envelope;
 mod json;
 mod listing;
 mod options;
 mod parquet;
+mod partitions;
 mod reader;
 mod records;
 mod rolling;
@@ -35,7 +37,8 @@ use model::{Result, row_kind};
 
 use self::committer::FilesystemCommitter;
 use self::listing::Location;
-use self::options::{SinkOptions, SourceOptions};
+use self::options::{Format, SinkOptions, SourceOptions};
+use self::partitions::Partitions;
 use self::reader::{FileReader, ReadPlan};
 use self::splits::FileEnumerator;
 use self::writer::FilesystemWriter;
@@ -58,6 +61,7 @@ pub fn source(spec: &SourceSpec) -> Result<Arc<dyn Source>, OptionError> {
     if matches!(options.format, options::Format::Json(_)) {
         projected = spec.pushdown.narrow(&projected);
     }
+    let projected = with_kind(projected, &options.format);
     Ok(Arc::new(FilesystemSource { options, declared, projected }))
 }
 
@@ -92,11 +96,18 @@ impl Source for FilesystemSource {
     }
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn SourceReader>> {
+        let names = &self.options.partition_by;
+        let of_files = |schema: &SchemaRef| match Partitions::new(names, schema) {
+            Some(partitions) => partitions.inner(),
+            None => Arc::clone(schema),
+        };
         let plan = ReadPlan {
             options: self.options.clone(),
             location: Location::open(&self.options.path)?,
-            declared: Arc::clone(&self.declared),
-            projected: Arc::clone(&self.projected),
+            declared: of_files(&self.declared),
+            projected: of_files(&self.projected),
+            partitions: Partitions::new(names, &self.projected),
+            output: Arc::clone(&self.projected),
         };
         Ok(Box::new(FileReader::new(Arc::new(plan), context.clock)))
     }
@@ -122,19 +133,17 @@ impl Sink for FilesystemSink {
     }
 
     fn accepts_changelog(&self) -> bool {
-        self.options.changelog
+        self.options.envelope.is_some()
     }
 }
 
-/// The schema of what is written: with `op` in front instead of the row kind at the end.
-fn written_schema(schema: &SchemaRef, changelog: bool) -> SchemaRef {
-    if !changelog {
-        return Arc::clone(schema);
+/// `schema`, with a row kind when the format's lines say what happened to their row.
+fn with_kind(schema: SchemaRef, format: &Format) -> SchemaRef {
+    if format.envelope().is_none() {
+        return schema;
     }
-    let kept = schema.fields().iter().filter(|f| f.name() != row_kind::COLUMN).cloned();
-    let op =
-        model::arrow::datatypes::Field::new("op", model::arrow::datatypes::DataType::Utf8, false);
-    Arc::new(Schema::new(std::iter::once(Arc::new(op)).chain(kept).collect::<Vec<_>>()))
+    let kind = Arc::new(row_kind::field());
+    Arc::new(Schema::new(schema.fields().iter().cloned().chain([kind]).collect::<Vec<_>>()))
 }
 
 #[cfg(test)]

@@ -6,11 +6,14 @@ use model::connector::{ConnectorInfo, OptionError, Role};
 use serde_json::{Value, json};
 
 use super::compression::{Compression, ParquetCompression};
+use super::envelope::{Envelope, OP};
+use super::timestamps::TimestampFormat;
 use super::{csv, json as json_format};
 use crate::options::{Options, WithHelp};
 
-const SOURCE: [&str; 6] = ["path", "format", "compression", "splitSize", "watch", "onBadRecord"];
-const SINK: [&str; 5] = ["path", "format", "compression", "rolling", "changelog"];
+const SOURCE: [&str; 7] =
+    ["path", "format", "compression", "splitSize", "watch", "onBadRecord", "partitionBy"];
+const SINK: [&str; 6] = ["path", "format", "compression", "rolling", "changelog", "partitionBy"];
 const FORMAT: [&str; 7] =
     ["type", "delimiter", "header", "quote", "nullValue", "timestampFormat", "multiline"];
 const DEFAULT_SPLIT_SIZE: u64 = 64 << 20;
@@ -35,8 +38,7 @@ pub(super) struct CsvFormat {
     pub(super) quote: u8,
     /// Text that stands for NULL.
     pub(super) null_value: String,
-    /// strftime pattern; `None`: ISO-8601, SQL style, or epoch milliseconds.
-    pub(super) timestamp_format: Option<String>,
+    pub(super) timestamp_format: TimestampFormat,
     /// Quoted fields may contain line ends; such files cannot be split.
     pub(super) multiline: bool,
 }
@@ -48,7 +50,7 @@ impl Default for CsvFormat {
             header: true,
             quote: b'"',
             null_value: String::new(),
-            timestamp_format: None,
+            timestamp_format: TimestampFormat::Iso,
             multiline: false,
         }
     }
@@ -57,8 +59,19 @@ impl Default for CsvFormat {
 /// Options of `format: {type: json}`: one object a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct JsonFormat {
-    /// As in [`CsvFormat`].
-    pub(super) timestamp_format: Option<String>,
+    pub(super) timestamp_format: TimestampFormat,
+    /// What says of each row what happened to it: then the rows are a changelog.
+    pub(super) envelope: Option<Envelope>,
+}
+
+impl Format {
+    /// Of a format whose lines say what happened to their row.
+    pub(super) fn envelope(&self) -> Option<Envelope> {
+        match self {
+            Self::Json(json) => json.envelope,
+            Self::Csv(_) | Self::Parquet => None,
+        }
+    }
 }
 
 /// What happens to a record that cannot be decoded.
@@ -81,6 +94,8 @@ pub(super) struct SourceOptions {
     /// How often to look for new files; `None`: once.
     pub(super) watch_ms: Option<i64>,
     pub(super) on_bad_record: OnBadRecord,
+    /// Columns whose values stand in the path.
+    pub(super) partition_by: Vec<String>,
 }
 
 /// Checked options of the sink.
@@ -96,8 +111,10 @@ pub(super) struct SinkOptions {
     pub(super) rolling_size: u64,
     /// A file is closed when it is this old and something is written.
     pub(super) rolling_interval_ms: Option<i64>,
-    /// Rows carry their kind in a column `op`.
-    pub(super) changelog: bool,
+    /// What says of each row what happened to it; `None`: only inserted rows are taken.
+    pub(super) envelope: Option<Envelope>,
+    /// Columns that become folders.
+    pub(super) partition_by: Vec<String>,
 }
 
 impl SourceOptions {
@@ -134,6 +151,7 @@ impl SourceOptions {
                 .with_help("use `fail`, or csv or json".to_owned()));
         }
         check_types(&format, schema)?;
+        check_readable(&options, &format)?;
         Ok(Self {
             path,
             format,
@@ -141,6 +159,7 @@ impl SourceOptions {
             split_size: options.bytes("splitSize")?.unwrap_or(DEFAULT_SPLIT_SIZE),
             watch_ms: options.duration_ms("watch")?,
             on_bad_record,
+            partition_by: partition_by(&options, schema)?,
         })
     }
 }
@@ -156,17 +175,7 @@ impl SinkOptions {
         }
         let format = format(&options)?;
         let (compression, parquet_compression) = sink_compression(&options, &format)?;
-        let changelog = options.boolean("changelog")?.unwrap_or(false);
-        if changelog && !matches!(format, Format::Json(_)) {
-            return Err(options
-                .error("changelog", "only `format: json` can write row kinds")
-                .with_help("use `format: json`, or remove `changelog`".to_owned()));
-        }
-        if changelog && schema.column_with_name("op").is_some() {
-            return Err(options
-                .error("changelog", "the input already has a column `op`")
-                .with_help("rename that column: row kinds are written as `op`".to_owned()));
-        }
+        let envelope = sink_envelope(&options, &format, schema)?;
         if matches!(format, Format::Csv(_)) {
             csv::check_writable(schema).map_err(|m| options.error("format", m))?;
         }
@@ -186,9 +195,80 @@ impl SinkOptions {
             parquet_compression,
             rolling_size,
             rolling_interval_ms,
-            changelog,
+            envelope,
+            partition_by: partition_by(&options, schema)?,
         })
     }
+}
+
+/// Columns that are folders: of a type that is read from text as it is written.
+fn partition_by(options: &Options<'_>, schema: &Schema) -> Result<Vec<String>, OptionError> {
+    let columns = options.strings("partitionBy")?.unwrap_or_default();
+    for column in &columns {
+        let Some((_, field)) = schema.column_with_name(column) else {
+            return Err(options
+                .error("partitionBy", format!("there is no column `{column}`"))
+                .with_help("name columns of the schema".to_owned()));
+        };
+        if field.data_type().is_nested() {
+            return Err(options
+                .error("partitionBy", format!("column `{column}` cannot be the name of a folder"))
+                .with_help("use columns of text, numbers or dates".to_owned()));
+        }
+    }
+    let fields = schema.fields().iter().filter(|f| f.name() != model::row_kind::COLUMN);
+    if !columns.is_empty() && fields.count() == columns.len() {
+        return Err(options.error("partitionBy", "no column is left for the files"));
+    }
+    Ok(columns)
+}
+
+/// What is written around rows, if anything.
+fn sink_envelope(
+    options: &Options<'_>,
+    format: &Format,
+    schema: &Schema,
+) -> Result<Option<Envelope>, OptionError> {
+    if !options.boolean("changelog")?.unwrap_or(false) {
+        return Ok(format.envelope());
+    }
+    match format {
+        Format::Json(json) if json.envelope.is_none() => {}
+        Format::Json(_) => {
+            return Err(options
+                .error("changelog", "this format says itself what happened to each row")
+                .with_help("remove `changelog`".to_owned()));
+        }
+        Format::Csv(_) | Format::Parquet => {
+            return Err(options
+                .error("changelog", "only `format: json` can write row kinds")
+                .with_help("use `format: json`, or remove `changelog`".to_owned()));
+        }
+    }
+    if schema.column_with_name(OP).is_some() {
+        return Err(options
+            .error("changelog", "the input already has a column `op`")
+            .with_help("rename that column: row kinds are written as `op`".to_owned()));
+    }
+    Ok(Some(Envelope::Op))
+}
+
+/// Refuses formats that can be written, but not read.
+fn check_readable(options: &Options<'_>, format: &Format) -> Result<(), OptionError> {
+    let Format::Json(JsonFormat { envelope: Some(envelope), timestamp_format }) = format else {
+        return Ok(());
+    };
+    if *envelope != Envelope::Debezium {
+        return Err(options
+            .error("format", "this format can be written, but not read")
+            .with_help("use debezium-json, or json".to_owned()));
+    }
+    if timestamp_format.to_read().is_some() {
+        return Err(options
+            .error("format", "timestamps in debezium-json are read as SQL or ISO-8601 only")
+            .with_help("remove `timestampFormat`".to_owned()));
+    }
+    Ok(())
 }
 
 fn sink_compression(
@@ -215,17 +295,16 @@ fn path(options: &Options<'_>) -> Result<String, OptionError> {
 }
 
 fn format(options: &Options<'_>) -> Result<Format, OptionError> {
-    const TYPES: [(&str, Kind); 3] =
-        [("csv", Kind::Csv), ("json", Kind::Json), ("parquet", Kind::Parquet)];
+    let known = format!("one of: {}", TYPES.map(|(name, _)| name).join(", "));
     match options.get("format") {
-        None => Err(options.missing("format", "one of: csv, json, parquet")),
+        None => Err(options.missing("format", &known)),
         Some(Value::Object(_)) => {
             let nested = options.nested("format", &FORMAT)?;
             let Some(nested) = nested else {
-                return Err(options.missing("format", "one of: csv, json, parquet"));
+                return Err(options.missing("format", &known));
             };
             let Some(kind) = nested.choice("type", &TYPES)? else {
-                return Err(nested.missing("type", "one of: csv, json, parquet"));
+                return Err(nested.missing("type", &known));
             };
             format_of(kind, options, &nested)
         }
@@ -233,7 +312,9 @@ fn format(options: &Options<'_>) -> Result<Format, OptionError> {
             let kind = options.choice("format", &TYPES)?;
             Ok(match kind {
                 Some(Kind::Csv) | None => Format::Csv(CsvFormat::default()),
-                Some(Kind::Json) => Format::Json(JsonFormat::default()),
+                Some(Kind::Json(envelope)) => {
+                    Format::Json(JsonFormat { envelope, ..JsonFormat::default() })
+                }
                 Some(Kind::Parquet) => Format::Parquet,
             })
         }
@@ -243,9 +324,18 @@ fn format(options: &Options<'_>) -> Result<Format, OptionError> {
 #[derive(Clone, Copy)]
 enum Kind {
     Csv,
-    Json,
+    Json(Option<Envelope>),
     Parquet,
 }
+
+const TYPES: [(&str, Kind); 6] = [
+    ("csv", Kind::Csv),
+    ("json", Kind::Json(None)),
+    ("parquet", Kind::Parquet),
+    ("debezium-json", Kind::Json(Some(Envelope::Debezium))),
+    ("canal-json", Kind::Json(Some(Envelope::Canal))),
+    ("maxwell-json", Kind::Json(Some(Envelope::Maxwell))),
+];
 
 fn format_of(kind: Kind, outer: &Options<'_>, nested: &Options<'_>) -> Result<Format, OptionError> {
     match kind {
@@ -264,14 +354,14 @@ fn format_of(kind: Kind, outer: &Options<'_>, nested: &Options<'_>) -> Result<Fo
             }
             Ok(Format::Csv(format))
         }
-        Kind::Json => {
+        Kind::Json(envelope) => {
             // Re-reads the mapping with the shorter list, to refuse what json does not have.
             let nested = outer.nested("format", &["type", "timestampFormat"])?;
             let timestamp_format = match nested {
                 Some(nested) => timestamp_format(&nested)?,
-                None => None,
+                None => TimestampFormat::Iso,
             };
-            Ok(Format::Json(JsonFormat { timestamp_format }))
+            Ok(Format::Json(JsonFormat { timestamp_format, envelope }))
         }
         Kind::Parquet => {
             outer.nested("format", &["type"])?;
@@ -289,15 +379,19 @@ fn one_byte(options: &Options<'_>, key: &str) -> Result<Option<u8>, OptionError>
     }
 }
 
-fn timestamp_format(options: &Options<'_>) -> Result<Option<String>, OptionError> {
-    let Some(text) = options.string("timestampFormat")? else { return Ok(None) };
+fn timestamp_format(options: &Options<'_>) -> Result<TimestampFormat, OptionError> {
+    let text = match options.string("timestampFormat")? {
+        None | Some("ISO-8601") => return Ok(TimestampFormat::Iso),
+        Some("SQL") => return Ok(TimestampFormat::Sql),
+        Some(text) => text,
+    };
     let wrong = chrono::format::StrftimeItems::new(text).any(|i| i == chrono::format::Item::Error);
     if wrong || !text.contains('%') {
         return Err(options
             .error("timestampFormat", format!("`{text}` is not a strftime pattern"))
-            .with_help("for example %Y-%m-%d %H:%M:%S".to_owned()));
+            .with_help("SQL, ISO-8601, or for example %Y-%m-%d %H:%M:%S".to_owned()));
     }
-    Ok(Some(text.to_owned()))
+    Ok(TimestampFormat::Pattern(text.to_owned()))
 }
 
 fn check_types(format: &Format, schema: &Schema) -> Result<(), OptionError> {
@@ -320,9 +414,9 @@ fn check_types(format: &Format, schema: &Schema) -> Result<(), OptionError> {
 }
 
 fn format_schema() -> Value {
-    let types = json!(["csv", "json", "parquet"]);
+    let types = json!(TYPES.map(|(name, _)| name));
     json!({
-        "description": "How rows are written in a file.",
+        "description": "How rows are written in a file. debezium-json, canal-json and maxwell-json say of each row what happened to it, hence take a changelog; of them only debezium-json can be read.",
         "oneOf": [
             { "type": "string", "enum": types },
             {
@@ -340,7 +434,7 @@ fn format_schema() -> Value {
                     "nullValue": { "type": "string", "default": "",
                         "description": "csv: the text that stands for NULL." },
                     "timestampFormat": { "type": "string",
-                        "description": "csv, json: strftime pattern of timestamps. Without it: ISO-8601, yyyy-MM-dd HH:mm:ss[.SSS], or epoch milliseconds." },
+                        "description": "csv, json: how timestamps are written: ISO-8601 (the default), SQL (yyyy-MM-dd HH:mm:ss[.SSS]), or a strftime pattern. Both words read either form, and epoch milliseconds." },
                     "multiline": { "type": "boolean", "default": false,
                         "description": "csv: quoted fields may contain line ends. Such files are not split." },
                 }
@@ -369,6 +463,8 @@ pub(super) fn source_info() -> ConnectorInfo {
                     "description": "Files are read in parts of this size." },
                 "watch": { "type": "string",
                     "description": "Look for new files this often, without end. Absent: read what is there and end." },
+                "partitionBy": { "type": "array", "items": { "type": "string" },
+                    "description": "Columns that stand in the path (folder `column=value`), not in the files." },
                 "onBadRecord": { "type": "string", "enum": ["fail", "skip", "dead-letter"],
                     "default": "fail", "description": "What happens to a record that cannot be decoded." },
             }
@@ -402,6 +498,8 @@ pub(super) fn sink_info() -> ConnectorInfo {
                         "interval": { "type": "string" },
                     }
                 },
+                "partitionBy": { "type": "array", "items": { "type": "string" },
+                    "description": "Columns that become folders (`column=value`) and are left out of the files." },
                 "changelog": { "type": "boolean", "default": false,
                     "description": "json: take a changelog and write the row kind (+I, -U, +U, -D) as column op." },
             }

@@ -91,6 +91,10 @@ impl ParquetSplit {
         Ok(Self { split, plan, opening: Some(opening), stream: None, rows, done: false })
     }
 
+    pub(super) fn path(&self) -> &str {
+        &self.split.path
+    }
+
     /// The split with its position; `None` when it is read.
     pub(super) fn remaining(&self) -> Option<FileSplit> {
         let position = (self.rows > 0).then_some(self.rows);

@@ -16,6 +16,7 @@ use super::bad_records::BadRecord;
 use super::listing::Location;
 use super::options::{Format, OnBadRecord, SourceOptions};
 use super::parquet::ParquetSplit;
+use super::partitions::Partitions;
 use super::splits::FileSplit;
 use super::text::{Content, TextSplit};
 
@@ -23,9 +24,14 @@ use super::text::{Content, TextSplit};
 pub(super) struct ReadPlan {
     pub(super) options: SourceOptions,
     pub(super) location: Location,
+    /// The columns of the files.
     pub(super) declared: SchemaRef,
-    /// The columns wanted, in the order of `declared`.
+    /// The columns wanted of the files, in the order of `declared`.
     pub(super) projected: SchemaRef,
+    /// Columns that stand in the path.
+    pub(super) partitions: Option<Partitions>,
+    /// All columns wanted.
+    pub(super) output: SchemaRef,
 }
 
 enum Reading {
@@ -73,7 +79,7 @@ impl FileReader {
             match content {
                 None => self.reading = None,
                 Some(Content::Rows(batch)) if batch.num_rows() > 0 => {
-                    return Ok(Polled::Batch(batch));
+                    return Ok(Polled::Batch(self.whole(batch)?));
                 }
                 Some(Content::Rows(_) | Content::Nothing) => {}
                 Some(Content::Bad(records)) => {
@@ -84,6 +90,19 @@ impl FileReader {
                     self.skipped += records.len() as u64;
                 }
             }
+        }
+    }
+
+    /// With the columns that stand in the path.
+    fn whole(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        let path = match &self.reading {
+            Some(Reading::Text(text)) => text.path(),
+            Some(Reading::Parquet(parquet)) => parquet.path(),
+            None => "",
+        };
+        match &self.plan.partitions {
+            Some(partitions) => partitions.restore(path, &batch, &self.plan.output),
+            None => Ok(batch),
         }
     }
 

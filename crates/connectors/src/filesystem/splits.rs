@@ -146,9 +146,11 @@ impl SplitEnumerator for FileEnumerator {
         self.options.watch_ms
     }
 
-    fn assign(&mut self, _subtask: u32) -> Assignment {
+    fn assign(&mut self, subtask: u32) -> Assignment {
         let waiting = self.state.unassigned.len();
-        if waiting == 0 {
+        // Changes mean something in their order only: one reader reads all of them.
+        let other_reads = self.options.format.envelope().is_some() && subtask != 0;
+        if waiting == 0 || other_reads {
             let done = self.options.watch_ms.is_none() && self.state.discovered;
             return if done { Assignment::NoMore } else { Assignment::NoneYet };
         }

@@ -352,6 +352,35 @@ async fn sinks_are_transactional_in_every_format() {
 }
 
 #[tokio::test]
+async fn a_partitioned_table_is_written_to_folders_and_read_back() {
+    for (at, format) in ["json", "csv", "parquet"].into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_str().unwrap().to_owned();
+        // More folders than files may be open.
+        let columns = if at == 0 { json!(["name"]) } else { json!(["at", "x"]) };
+        let with = |more: (&str, &str)| {
+            let mut options = json!({ "path": path, "format": format, "partitionBy": columns });
+            options[more.0] = json!(more.1);
+            options
+        };
+        let sink = sink(json!({ "path": path, "format": format, "partitionBy": columns }));
+        let output = source(with(("watch", "1s")));
+        let batches = [batch(0..50), batch(50..120), batch(120..121)];
+        sink_contract(sink.as_ref(), batches, || {
+            let output = Arc::clone(&output);
+            Box::pin(async move { read_all(output.as_ref()).await.unwrap().rows })
+        })
+        .await;
+        let folders = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name());
+        let folders: Vec<String> = folders.map(|n| n.into_string().unwrap()).collect();
+        let start = if at == 0 { "name=" } else { "at=2013" };
+        assert!(folders.iter().any(|f| f.starts_with(start)), "{folders:?}");
+        let narrow = super::source(&spec(with(("splitSize", "1KiB")), Some(&["name", "x"])));
+        assert_eq!(read_all(narrow.unwrap().as_ref()).await.unwrap().rows.len(), 121);
+    }
+}
+
+#[tokio::test]
 async fn files_roll_by_size_and_keep_clear_names() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str().unwrap();
@@ -491,6 +520,8 @@ fn mistakes_in_source_options() {
     assert_eq!(with("onBadRecord", json!("ignore")), ["onBadRecord"]);
     assert_eq!(with("compression", json!("lzma")), ["compression"]);
     assert_eq!(with("path", json!("")), ["path"]);
+    assert_eq!(with("partitionBy", json!(["zz"])), ["partitionBy"]);
+    assert_eq!(with("partitionBy", json!(["id", "name", "at", "x"])), ["partitionBy"]);
     assert_eq!(
         with("format", json!({ "type": "csv", "delimiter": "ab" })),
         ["format", "delimiter"]

@@ -17,6 +17,7 @@ use super::bad_records::{BadRecord, Decoder, Found, Search, bad_record_error, is
 use super::chunks::FileHandle;
 use super::compression::Compression;
 use super::csv::{CsvDecoder, parse_header};
+use super::envelope::DebeziumDecoder;
 use super::json::JsonDecoder;
 use super::options::{Format, OnBadRecord};
 use super::reader::ReadPlan;
@@ -150,6 +151,7 @@ impl TextSplit {
             let remaining = self.limit() - self.offset;
             match self.boundaries.block(&self.buffer, remaining, self.last) {
                 Some(length) => {
+                    let length = self.at_most(length);
                     let block = self.buffer.split_to(length);
                     let start = self.offset;
                     self.offset += length as u64;
@@ -162,6 +164,14 @@ impl TextSplit {
                 None => self.fetch().await?,
             }
         }
+    }
+
+    /// An update makes two rows of a line, and a batch has no more than a block's records.
+    fn at_most(&self, length: usize) -> usize {
+        let doubles = matches!(&self.plan.options.format, Format::Json(j) if j.envelope.is_some());
+        let mut ends = memchr::memchr_iter(b'\n', &self.buffer[..length]);
+        let last = if doubles { ends.nth(BLOCK_RECORDS / 2 - 1) } else { None };
+        last.map_or(length, |end| end + 1)
     }
 
     fn finish(&mut self) {
@@ -206,7 +216,10 @@ impl TextSplit {
                 let decoder = CsvDecoder::new(&plan.declared, schema, csv, names);
                 Decoder::Csv(Box::new(decoder.map_err(|e| e.at(&self.split.path))?))
             }
-            Format::Json(json) => Decoder::Json(JsonDecoder::new(schema, json)),
+            Format::Json(json) => match json.envelope {
+                Some(_) => Decoder::Debezium(DebeziumDecoder::new(schema, json)),
+                None => Decoder::Json(JsonDecoder::new(schema, json)),
+            },
             Format::Parquet => {
                 return Err(Error::internal("a parquet file was taken for a text file"));
             }
@@ -290,9 +303,8 @@ impl TextSplit {
             .ok_or_else(|| Error::internal("a split was read before it was opened"))?;
         let mut reason = None;
         match decoder.decode(block, BLOCK_RECORDS) {
-            Ok(batch) => {
-                let rows = batch.as_ref().map_or(0, RecordBatch::num_rows);
-                if is_complete(self.boundaries, block, rows) {
+            Ok((count, batch)) => {
+                if is_complete(self.boundaries, block, count) {
                     let content = batch.map_or(Content::Nothing, Content::Rows);
                     self.pieces.push_back(Piece { content, end });
                     return Ok(());

@@ -13,6 +13,41 @@ use model::arrow::compute::kernels::cast_utils::string_to_datetime;
 use model::arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use model::arrow::error::ArrowError;
 
+/// Written by [`TimestampFormat::Sql`]: as many digits of a second as it has, in threes.
+const SQL: &str = "%Y-%m-%d %H:%M:%S%.f";
+const SQL_WITH_ZONE: &str = "%Y-%m-%d %H:%M:%S%.fZ";
+
+/// How timestamps stand in text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum TimestampFormat {
+    /// Written `2013-01-01T10:00:00.123`. Read so, as [`Self::Sql`], or as epoch milliseconds.
+    #[default]
+    Iso,
+    /// Written `2013-01-01 10:00:00.123`. Read like [`Self::Iso`].
+    Sql,
+    /// A strftime pattern for both.
+    Pattern(String),
+}
+
+impl TimestampFormat {
+    /// The only form that is read; `None`: all of [`Self::Iso`].
+    pub(super) fn to_read(&self) -> Option<&str> {
+        match self {
+            Self::Iso | Self::Sql => None,
+            Self::Pattern(pattern) => Some(pattern),
+        }
+    }
+
+    /// Patterns to write by, without and with a time zone; `None`: ISO-8601.
+    pub(super) fn to_write(&self) -> Option<[String; 2]> {
+        match self {
+            Self::Iso => None,
+            Self::Sql => Some([SQL.to_owned(), SQL_WITH_ZONE.to_owned()]),
+            Self::Pattern(pattern) => Some([pattern.clone(), pattern.clone()]),
+        }
+    }
+}
+
 /// Parses every value; `data_type` is a timestamp type. Text without a zone is UTC.
 pub(super) fn parse_column(
     texts: &StringArray,

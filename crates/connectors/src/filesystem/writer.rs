@@ -1,32 +1,38 @@
 //! The writer of the filesystem sink: fills files in a hidden staging directory and hands
 //! them over at checkpoints. Runs at the tail of a task; `committer.rs` publishes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use model::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt8Array};
+use model::arrow::array::RecordBatch;
 use model::arrow::datatypes::SchemaRef;
-use model::row_kind::{self, RowKind};
 use model::sink::{Committable, SinkWriter, WriterContext};
-use model::{CheckpointId, Error, Result};
+use model::{CheckpointId, Result};
 use object_store::ObjectStoreExt;
 use storage::Opened;
 
 use super::committer::{StagedCommit, file_safe, short_job, staging};
 use super::options::{Format, SinkOptions};
+use super::partitions::Partitions;
 use super::rolling::{OpenFile, StagedFile};
-use super::written_schema;
+
+/// Files open at once; with more folders than this the first ones are closed early.
+const MAX_OPEN: usize = 32;
 
 pub(super) struct FilesystemWriter {
     options: SinkOptions,
     context: WriterContext,
     opened: Opened,
+    /// Of the files.
     schema: SchemaRef,
+    partitions: Option<Partitions>,
     /// Where this writer stages, below the opened prefix.
     staging: String,
-    current: Option<OpenFile>,
-    /// Closed since the last checkpoint.
-    closed: Vec<StagedFile>,
+    /// By folder; without partitions there is one, of no name.
+    current: BTreeMap<String, OpenFile>,
+    /// Closed since the last checkpoint, with their folders.
+    closed: Vec<(String, StagedFile)>,
     /// Files begun by this writer.
     sequence: u64,
 }
@@ -39,7 +45,12 @@ impl FilesystemWriter {
         context: WriterContext,
     ) -> Result<Self> {
         let opened = storage::open(&options.path)?;
-        let schema = written_schema(&input, options.changelog);
+        let partitions = Partitions::new(&options.partition_by, &input);
+        let inner = partitions.as_ref().map_or(input, Partitions::inner);
+        let schema = match options.envelope {
+            Some(envelope) => envelope.schema(&inner),
+            None => inner,
+        };
         let directory = staging(context.attempt.job, identity);
         let staging = format!("{directory}/{}", file_safe(&context.uid));
         Ok(Self {
@@ -47,8 +58,9 @@ impl FilesystemWriter {
             context,
             opened,
             schema,
+            partitions,
             staging,
-            current: None,
+            current: BTreeMap::new(),
             closed: Vec::new(),
             sequence: 0,
         })
@@ -83,19 +95,37 @@ impl FilesystemWriter {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let batch = match self.options.changelog {
-            true => with_op(&batch, &self.schema)?,
-            false => batch,
+        let parts = match &self.partitions {
+            Some(partitions) => partitions.split(&batch)?,
+            None => vec![(String::new(), batch)],
         };
-        let mut file = match self.current.take() {
+        for (folder, rows) in parts {
+            self.append_to(folder, rows).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_to(&mut self, folder: String, rows: RecordBatch) -> Result<()> {
+        let rows = match self.options.envelope {
+            Some(envelope) => envelope.wrap(&rows, &self.schema)?,
+            None => rows,
+        };
+        let mut file = match self.current.remove(&folder) {
             Some(file) => file,
-            None => self.begin()?,
+            None => {
+                while self.current.len() >= MAX_OPEN
+                    && let Some((folder, file)) = self.current.pop_first()
+                {
+                    self.closed.push((folder, file.finish().await?));
+                }
+                self.begin()?
+            }
         };
-        let written = file.write(&batch).await;
+        let written = file.write(&rows).await;
         if written.is_ok() && file.is_full(&self.options, self.context.clock.now_ms()) {
-            self.closed.push(file.finish().await?);
+            self.closed.push((folder, file.finish().await?));
         } else {
-            self.current = Some(file);
+            self.current.insert(folder, file);
         }
         written
     }
@@ -116,30 +146,6 @@ impl FilesystemWriter {
     }
 }
 
-/// `op` with the row kinds in front, without the row kind column at the end.
-fn with_op(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let op: ArrayRef = match row_kind::kinds(batch) {
-        Some(kinds) => Arc::new(short_forms(kinds)?),
-        None => Arc::new(StringArray::from(vec![RowKind::Insert.short(); batch.num_rows()])),
-    };
-    let kept = schema.fields().len() - 1;
-    let mut columns = vec![op];
-    columns.extend(batch.columns().iter().take(kept).cloned());
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
-}
-
-fn short_forms(kinds: &UInt8Array) -> Result<StringArray> {
-    let mut short = Vec::with_capacity(kinds.len());
-    for kind in kinds.values() {
-        short.push(
-            RowKind::from_u8(*kind)
-                .ok_or_else(|| Error::internal(format!("{kind} is not a row kind")))?
-                .short(),
-        );
-    }
-    Ok(StringArray::from(short))
-}
-
 impl SinkWriter for FilesystemWriter {
     fn write(&mut self, batch: RecordBatch) -> BoxFuture<'_, Result<()>> {
         Box::pin(self.append(batch))
@@ -150,16 +156,18 @@ impl SinkWriter for FilesystemWriter {
         id: Option<CheckpointId>,
     ) -> Result<BoxFuture<'static, Result<Vec<Committable>>>> {
         let closed = std::mem::take(&mut self.closed);
-        let current = self.current.take();
-        let count = closed.len() + usize::from(current.is_some());
-        let finals: Result<Vec<_>> =
-            (0..count).map(|n| self.opened.path(&self.final_name(id, n))).collect();
+        let current = std::mem::take(&mut self.current);
+        let folders = closed.iter().map(|(folder, _)| folder).chain(current.keys());
+        let finals: Result<Vec<_>> = folders
+            .enumerate()
+            .map(|(n, folder)| self.opened.path(&format!("{folder}{}", self.final_name(id, n))))
+            .collect();
         let finals = finals?;
         let base = self.opened.uri.clone();
         let is_last = id.is_none();
         Ok(Box::pin(async move {
-            let mut files = closed;
-            if let Some(file) = current {
+            let mut files: Vec<StagedFile> = closed.into_iter().map(|(_, file)| file).collect();
+            for file in current.into_values() {
                 files.push(file.finish().await?);
             }
             let commits = files.into_iter().zip(finals);
@@ -171,10 +179,10 @@ impl SinkWriter for FilesystemWriter {
 
     fn abort(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if let Some(file) = self.current.take() {
+            for file in std::mem::take(&mut self.current).into_values() {
                 file.abort().await;
             }
-            for file in self.closed.drain(..) {
+            for (_, file) in self.closed.drain(..) {
                 if let Err(error) = self.opened.store.delete(&file.path).await {
                     tracing::warn!(path = %file.path, %error, "a staged file was left behind");
                 }

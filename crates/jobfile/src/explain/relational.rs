@@ -1,6 +1,8 @@
 //! What the operators do that only SQL plans, in one line each. Called by `explain`.
 
-use model::operator_spec::{Join, OperatorSpec, OverFunction, OverUnit, SetOperator, Sort};
+use model::operator_spec::{
+    Join, OperatorSpec, OrderBy, OverFunction, OverUnit, SetOperator, Sort,
+};
 
 use super::{calls, join, keys, pairs, select, window};
 use crate::quantity::show_duration;
@@ -38,7 +40,11 @@ pub fn detail(spec: &OperatorSpec) -> String {
                 (Some(rows), OverUnit::Rows) => format!("{rows} rows before"),
                 (Some(ms), OverUnit::Range) => format!("{} before", show_duration(ms)),
             };
-            format!("{}, {frame}: {}", keys(&o.keys), names.join(", "))
+            let order = match o.order_by.is_empty() {
+                true => String::new(),
+                false => format!(", by {}", order(&o.order_by)),
+            };
+            format!("{}{order}, {frame}: {}", keys(&o.keys), names.join(", "))
         }
         OperatorSpec::WindowAssign(w) => {
             let time = w.time_column.as_deref().unwrap_or("processing time");
@@ -79,12 +85,14 @@ fn join_text(spec: &Join) -> String {
     )
 }
 
+fn order(columns: &[OrderBy]) -> String {
+    let shown =
+        columns.iter().map(|o| format!("{}{}", o.column, if o.descending { " DESC" } else { "" }));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
 fn sort_text(spec: &Sort) -> String {
-    let order: Vec<String> = spec
-        .order_by
-        .iter()
-        .map(|o| format!("{}{}", o.column, if o.descending { " DESC" } else { "" }))
-        .collect();
+    let order = order(&spec.order_by);
     let limit = spec.limit.map(|n| format!(", {n} rows")).unwrap_or_default();
-    format!("by {}{limit}", order.join(", "))
+    format!("by {order}{limit}")
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::aggregate::{check_window, output_field};
 use crate::expression::Expressions;
 use crate::operator_spec::{
-    ChangelogNormalize, Expand, OverAggregate, OverFunction, SetOperation, SetOperator,
+    ChangelogNormalize, Expand, OverAggregate, OverFunction, OverUnit, SetOperation, SetOperator,
     SinkMaterialize, Sort, Unnest, WINDOW_END, WINDOW_START, WINDOW_TIME, Window, WindowAssign,
 };
 use crate::{Error, Result, row_kind};
@@ -205,9 +205,22 @@ pub fn changelog_normalize_schema(
     Ok(changelog(&plain(input)))
 }
 
-/// The input's columns, then one per call.
+/// See [`OverAggregate`].
 pub fn over_aggregate_schema(spec: &OverAggregate, input: &SchemaRef) -> Result<SchemaRef> {
-    refuse_changelog(input, "overAggregate")?;
+    let updates = !spec.order_by.is_empty();
+    if updates {
+        super::check_order(&spec.order_by, input, "overAggregate")?;
+        if spec.time_column.is_some() {
+            return Err(Error::internal("overAggregate: ordered by time and by other columns"));
+        }
+        if spec.unit == OverUnit::Range && spec.preceding.is_some() {
+            return Err(Error::user(
+                "OVER: a RANGE that begins somewhere must be ordered by time; count ROWS instead",
+            ));
+        }
+    } else {
+        refuse_changelog(input, "overAggregate")?;
+    }
     check_ttl(spec.ttl_ms, "overAggregate")?;
     key_indices(input, &spec.keys)?;
     if let Some(time) = &spec.time_column {
@@ -216,6 +229,7 @@ pub fn over_aggregate_schema(spec: &OverAggregate, input: &SchemaRef) -> Result<
     if spec.preceding.is_some_and(|p| p < 0) {
         return Err(Error::user("OVER: the frame cannot start after the current row"));
     }
+    let input = &plain(input);
     let mut fields: Vec<FieldRef> = input.fields().to_vec();
     for call in &spec.calls {
         let field = match &call.function {
@@ -232,5 +246,6 @@ pub fn over_aggregate_schema(spec: &OverAggregate, input: &SchemaRef) -> Result<
         };
         fields.push(Arc::new(field));
     }
-    unique(fields)
+    let output = unique(fields)?;
+    Ok(if updates { changelog(&output) } else { output })
 }

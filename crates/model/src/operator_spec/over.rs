@@ -2,18 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::AggregateCall;
+use super::{AggregateCall, OrderBy};
 
-/// Aggregates over the rows before each row, per key, in order of time. Output: the input's
-/// columns, then one per call. Takes inserts.
+/// Aggregates over the rows before each row, per key. Output: the input's columns, then one
+/// per call.
+///
+/// In order of time it takes inserts, and puts each row out once. With `order_by` it takes
+/// changes, too, and puts out a changelog, since a row may come to stand before others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverAggregate {
     pub keys: Vec<String>,
     /// Event time, ascending; `None`: processing time, hence by arrival.
     pub time_column: Option<String>,
+    /// Instead of time; rows that are equal stand in the order in which they came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order_by: Vec<OrderBy>,
     pub unit: OverUnit,
     /// Rows before the current one, or milliseconds before its time; `None`: unbounded. The
-    /// frame always ends at the current row (for `Range`: with its peers).
+    /// frame always ends at the current row (for `Range`: with its peers). With `order_by` a
+    /// `Range` is unbounded.
     pub preceding: Option<i64>,
     pub calls: Vec<OverCall>,
     /// A key untouched for so long (processing time) is forgotten.

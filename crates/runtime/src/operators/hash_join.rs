@@ -293,6 +293,13 @@ pub struct Cursor {
     after: u32,
 }
 
+impl Cursor {
+    /// The first row whose candidates were not all tried.
+    pub fn row(&self) -> usize {
+        self.row
+    }
+}
+
 impl Default for Cursor {
     fn default() -> Self {
         Self { row: 0, after: END }

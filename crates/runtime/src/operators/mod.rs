@@ -29,6 +29,7 @@ mod join_keys;
 mod key_columns;
 pub mod keyed_aggregate;
 mod keyed_rows;
+pub mod lookup_join;
 pub mod over_aggregate;
 pub mod project;
 mod ranked_rows;
@@ -109,11 +110,14 @@ fn build_operator(node: &OperatorNode, expressions: &dyn Expressions) -> Result<
             let (left, right) = (input(0)?, input(1)?);
             Box::new(temporal_join::TemporalJoinOperator::new(spec, left, right, expressions)?)
         }
+        OperatorSpec::OverAggregate(spec) if !spec.order_by.is_empty() => {
+            Box::new(over_aggregate::updating::UpdatingOverOperator::new(spec, input(0)?)?)
+        }
         OperatorSpec::OverAggregate(spec) => {
             Box::new(over_aggregate::OverAggregateOperator::new(spec, input(0)?)?)
         }
-        OperatorSpec::LookupJoin(_) => {
-            return Err(Error::user("a lookupJoin cannot be run by this version of streamctl"));
+        OperatorSpec::LookupJoin(spec) => {
+            Box::new(lookup_join::LookupJoinOperator::new(spec, input(0)?, expressions)?)
         }
         OperatorSpec::Source { .. } | OperatorSpec::Sink { .. } => {
             return Err(Error::internal(format!(

@@ -3,10 +3,13 @@
 //!
 //! In event time rows wait in a log, whose namespaces are spans of a second, until the
 //! watermark has passed them. Unbounded frames keep accumulators in state; bounded ones
-//! keep their rows, and add them up anew with each batch.
+//! keep their rows, and add them up anew with each batch. What is ordered by something else
+//! than time, or takes changes, is in `updating.rs`.
 
+mod frames;
 mod history;
 mod steps;
+pub mod updating;
 
 use std::sync::Arc;
 
@@ -17,9 +20,9 @@ use model::key_group::hash_columns;
 use model::operator_schema::{column_index, over_aggregate_schema};
 use model::operator_spec::{AggregateCall, OverAggregate, OverFunction, OverUnit};
 use model::{Error, Result, Watermark};
-use state::{Column, LogId, StateStore, TableId, ValueType};
+use state::{LogId, StateStore, TableId, ValueType};
 
-use super::accumulator::{AccumulatorOptions, Accumulators, Arguments};
+use super::accumulator::{AccumulatorOptions, Accumulators};
 use super::encoded_rows::RowCodec;
 use super::hash_join::OUTPUT_ROWS;
 use super::key_columns::KeyColumns;
@@ -29,6 +32,7 @@ use super::time_column::TimeColumn;
 use super::ttl::TimeToLive;
 use super::window_time::time_range;
 use crate::operator::{Operator, OperatorContext, Output};
+use frames::Frames;
 use history::{History, Reach};
 use steps::{Counters, Ranks, Steps};
 
@@ -140,13 +144,15 @@ impl OverAggregateOperator {
         let combined = self.combined(&old, &own)?;
         let ranks = Counters(self.history + 1).count(pane, &self.slots, times);
         let arguments = self.accumulators.arguments(&combined, None)?;
-        let aggregates = if self.spec.preceding.is_some() {
+        let (unit, preceding) = (self.spec.unit, self.spec.preceding);
+        let frames = Frames { accumulators: &self.accumulators, unit, preceding };
+        let aggregates = if preceding.is_some() {
             let mut columns = self.accumulators.columns(steps.slots.len());
-            self.bounded(&mut columns, &arguments, &steps, (&mut history, times))?
+            frames.sliding(&mut columns, &arguments, &steps, (&mut history, times))?
         } else {
             add_to_history(&mut history, &steps, times);
             let columns = &mut pane.columns()[..self.history];
-            self.unbounded(columns, &arguments, &steps, history.old)?
+            frames.growing(columns, &arguments, &steps, history.old)?
         };
         let lags = self.lags(&combined, &history, &steps)?;
         let new = self.codec.encode(&RecordBatch::try_new(Arc::clone(&self.arguments), own)?)?;
@@ -165,77 +171,6 @@ impl OverAggregateOperator {
             });
         }
         Ok(RecordBatch::try_new(Arc::clone(&self.arguments), columns)?)
-    }
-
-    /// Frames that start with the key's first row: one array per aggregate, in row order.
-    fn unbounded(
-        &self,
-        columns: &mut [Column],
-        arguments: &Arguments<'_>,
-        steps: &Steps,
-        old: u32,
-    ) -> Result<Vec<ArrayRef>> {
-        let mut results = StepResults::new(steps.keys.len());
-        for rows in &steps.rows {
-            let numbers: Vec<u32> = rows.iter().map(|row| old + row).collect();
-            let slot = |row: &u32| steps.slots[steps.keys[*row as usize] as usize];
-            let slots: Vec<u32> = rows.iter().map(slot).collect();
-            self.accumulators.update(columns, arguments, Some(&numbers), &slots);
-            results.add(&self.accumulators, columns, rows, &slots)?;
-        }
-        results.in_row_order()
-    }
-
-    /// As [`Self::unbounded`]; rows leave the frame again. `columns` has a group per key.
-    fn bounded(
-        &self,
-        columns: &mut [Column],
-        arguments: &Arguments<'_>,
-        steps: &Steps,
-        (history, times): (&mut History, &[i64]),
-    ) -> Result<Vec<ArrayRef>> {
-        let preceding = self.spec.preceding.unwrap_or(0);
-        // Of every key, the position of the frame's first row in its history.
-        let mut starts = vec![0_usize; steps.slots.len()];
-        let (mut numbers, mut groups) = (Vec::new(), Vec::new());
-        for (key, rows) in history.rows.iter().enumerate() {
-            numbers.extend(rows.iter().map(|(number, _)| *number));
-            groups.extend(std::iter::repeat_n(key as u32, rows.len()));
-        }
-        self.accumulators.update(columns, arguments, Some(&numbers), &groups);
-        let mut results = StepResults::new(steps.keys.len());
-        for rows in &steps.rows {
-            numbers.clear();
-            groups.clear();
-            for row in rows {
-                let key = steps.keys[*row as usize];
-                let number = history.old + row;
-                history.rows[key as usize].push((number, times[*row as usize]));
-                numbers.push(number);
-                groups.push(key);
-            }
-            self.accumulators.update(columns, arguments, Some(&numbers), &groups);
-            let entered = groups.clone();
-            numbers.clear();
-            groups.clear();
-            for key in &entered {
-                let rows = &history.rows[*key as usize];
-                let start = &mut starts[*key as usize];
-                let last = rows.last().map_or(0, |(_, time)| *time);
-                let leaves = |at: usize| match self.spec.unit {
-                    OverUnit::Rows => (rows.len() - at) as i64 > preceding.saturating_add(1),
-                    OverUnit::Range => rows[at].1 < last.saturating_sub(preceding),
-                };
-                while *start < rows.len() && leaves(*start) {
-                    numbers.push(rows[*start].0);
-                    groups.push(*key);
-                    *start += 1;
-                }
-            }
-            self.accumulators.retract(columns, arguments, Some(&numbers), &groups);
-            results.add(&self.accumulators, columns, rows, &entered)?;
-        }
-        results.in_row_order()
     }
 
     /// One array per LAG call, in row order.
@@ -323,52 +258,6 @@ fn needed_columns(spec: &OverAggregate, input: &SchemaRef) -> Result<Vec<usize>>
     needed.sort_unstable();
     needed.dedup();
     Ok(needed)
-}
-
-/// Results of steps, and which of them each row gets.
-struct StepResults {
-    arrays: Vec<Vec<ArrayRef>>,
-    of_row: Vec<u32>,
-    rows: u32,
-}
-
-impl StepResults {
-    fn new(rows: usize) -> Self {
-        Self { arrays: Vec::new(), of_row: vec![0; rows], rows: 0 }
-    }
-
-    /// The results of the groups that `rows` entered; peers enter one after the other.
-    fn add(
-        &mut self,
-        accumulators: &Accumulators,
-        columns: &mut [Column],
-        rows: &[u32],
-        groups: &[u32],
-    ) -> Result<()> {
-        let mut distinct: Vec<u32> = groups.to_vec();
-        distinct.sort_unstable();
-        distinct.dedup();
-        for (row, group) in rows.iter().zip(groups) {
-            let at = distinct.partition_point(|known| known < group);
-            self.of_row[*row as usize] = self.rows + at as u32;
-        }
-        self.rows += distinct.len() as u32;
-        let results = accumulators.output(columns, &distinct)?;
-        self.arrays.resize_with(results.len(), Vec::new);
-        for (arrays, result) in self.arrays.iter_mut().zip(results) {
-            arrays.push(result);
-        }
-        Ok(())
-    }
-
-    fn in_row_order(self) -> Result<Vec<ArrayRef>> {
-        let indices = UInt32Array::from(self.of_row);
-        let ordered = |arrays: Vec<ArrayRef>| -> Result<ArrayRef> {
-            let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
-            Ok(take(&concat(&arrays)?, &indices, None)?)
-        };
-        self.arrays.into_iter().map(ordered).collect()
-    }
 }
 
 impl Operator for OverAggregateOperator {

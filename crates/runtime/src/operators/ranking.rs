@@ -1,5 +1,5 @@
 //! How a batch changes the rankings of its keys, and what changelog that makes.
-//! Called by `top_n`.
+//! Called by `top_n`, and by `over_aggregate::updating` for rows in order.
 
 use std::cmp::Ordering;
 
@@ -69,12 +69,43 @@ pub struct ChangedRanking {
     entries: Vec<Entry>,
 }
 
+/// A row of a ranking, encoded.
+#[derive(Clone, Copy)]
+pub struct RankedRow<'a> {
+    pub sort_key: &'a [u8],
+    pub row: &'a [u8],
+    /// Its position before the batch; `None`: it came with the batch.
+    pub old: Option<usize>,
+}
+
 impl ChangedRanking {
-    fn before(&self) -> Result<RankedRows<'_>> {
+    /// The ranking before the batch.
+    pub fn before(&self) -> Result<RankedRows<'_>> {
         match &self.before {
             Some(bytes) => RankedRows::parse(bytes),
             None => Ok(RankedRows::EMPTY),
         }
+    }
+
+    /// The ranking after the batch.
+    pub fn now<'a>(
+        &'a self,
+        batch: &'a RankedBatch<'_>,
+        new_rows: &'a NewRows<'_>,
+    ) -> Result<Vec<RankedRow<'a>>> {
+        let before = self.before()?;
+        let row = |entry: &Entry| match entry {
+            Entry::Old(old) => {
+                let at = *old as usize;
+                RankedRow { sort_key: before.sort_key(at), row: before.row(at), old: Some(at) }
+            }
+            Entry::New(row) => RankedRow {
+                sort_key: batch.sort_keys.row(*row as usize).data(),
+                row: new_rows.data(*row),
+                old: None,
+            },
+        };
+        Ok(self.entries.iter().map(row).collect())
     }
 }
 
@@ -208,7 +239,7 @@ impl Ranker {
             if self.forgets {
                 return Ok(());
             }
-            return Err(Error::internal("topN: the input deletes a row that it never inserted"));
+            return Err(Error::internal("the input deletes a row that it never inserted"));
         };
         ranking.entries.remove(at);
         Ok(())

@@ -57,7 +57,11 @@ pub(crate) struct ScanPlan {
     /// Column and delay.
     pub(crate) watermark: Option<(String, i64)>,
     pub(crate) bounded: bool,
+    /// How long rows that were read for lookups count as current; `None`: for ever.
+    pub(crate) lookup_refresh_ms: Option<i64>,
     pub(crate) changelog: bool,
+    /// The primary key of a changelog: no two of its live rows agree in it.
+    pub(crate) unique: Option<Vec<String>>,
 }
 
 /// A column of a table as queries see it.

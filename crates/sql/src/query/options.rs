@@ -43,10 +43,23 @@ const FORMAT: &[Rule] = &[
     ("csv.ignore-parse-errors", "onBadRecord", Form::Flag),
     ("json.ignore-parse-errors", "onBadRecord", Form::Flag),
     ("json.fail-on-missing-field", "", Form::Ignored),
-    ("json.timestamp-format.standard", "", Form::Ignored),
+    ("json.timestamp-format.standard", "format.timestampFormat", Form::Text),
     ("json.encode.decimal-as-plain-number", "", Form::Ignored),
+    ("debezium-json.ignore-parse-errors", "onBadRecord", Form::Flag),
+    ("debezium-json.timestamp-format.standard", "format.timestampFormat", Form::Text),
+    ("debezium-json.encode.decimal-as-plain-number", "", Form::Ignored),
+    ("canal-json.timestamp-format.standard", "format.timestampFormat", Form::Text),
+    ("canal-json.encode.decimal-as-plain-number", "", Form::Ignored),
+    ("maxwell-json.timestamp-format.standard", "format.timestampFormat", Form::Text),
+    ("maxwell-json.encode.decimal-as-plain-number", "", Form::Ignored),
 ];
+/// How a table is kept that rows are looked up in; the join reads them.
+pub(crate) const LOOKUP_CACHE: &str = "lookup.cache";
+pub(crate) const LOOKUP_RELOAD: &str = "lookup.full-cache.periodic-reload.interval";
+
 const FILESYSTEM: &[Rule] = &[
+    (LOOKUP_CACHE, "", Form::Ignored),
+    (LOOKUP_RELOAD, "", Form::Ignored),
     ("path", "path", Form::Text),
     ("connector.path", "path", Form::Text),
     ("source.monitor-interval", "watch", Form::Duration),
@@ -162,8 +175,13 @@ pub(crate) fn native(
             out.origin.push(((*path).to_owned(), index));
         }
     }
-    if connector.value == "filesystem" {
-        finish_filesystem(&mut out, role);
+    if !table.partitioned_by.is_empty() && connector.value == "filesystem" {
+        put(&mut out.options, "partitionBy", json!(table.partitioned_by));
+    }
+    match connector.value.as_str() {
+        "filesystem" => finish_filesystem(&mut out, role),
+        "nexmark" => finish_nexmark(table, &mut out),
+        _ => {}
     }
     Ok(out)
 }
@@ -175,11 +193,18 @@ fn local_path(path: &str) -> String {
     }
 }
 
-/// Flink's files have no header unless it is asked for; ours have.
-fn finish_filesystem(out: &mut Native, _role: Role) {
-    let is_csv = out.options["format"]["type"] == "csv";
-    if is_csv && out.options["format"].get("header").is_none() {
+/// Flink's files have no header unless it is asked for, and timestamps without a `T`; ours
+/// have both.
+fn finish_filesystem(out: &mut Native, role: Role) {
+    let format = &out.options["format"];
+    let is_csv = format["type"] == "csv";
+    let is_text = is_csv || format["type"].as_str().is_some_and(|t| t.ends_with("json"));
+    let spelt = format.get("timestampFormat").is_some();
+    if is_csv && format.get("header").is_none() {
         put(&mut out.options, "format.header", json!(false));
+    }
+    if is_text && role == Role::Sink && !spelt {
+        put(&mut out.options, "format.timestampFormat", json!("SQL"));
     }
 }
 
@@ -194,6 +219,21 @@ fn as_written(table: &CreateTable, connector: &OptionDef) -> Native {
         }
     }
     Native { connector: connector.value.clone(), options: Value::Object(map), origin }
+}
+
+/// Flink's generator makes events at a rate that is event time's, too, whether or not it waits
+/// for them.
+fn finish_nexmark(table: &CreateTable, out: &mut Native) {
+    let rate = out.options.get("eventsPerSecond").cloned();
+    if let (Some(rate), None) = (rate, out.options.get("eventTimeRate")) {
+        put(&mut out.options, "eventTimeRate", rate);
+    }
+    let flat_out = table.options.iter().find(|o| o.key == "max-emit-speed");
+    if flat_out.is_some_and(|o| o.value.trim().eq_ignore_ascii_case("true"))
+        && let Some(options) = out.options.as_object_mut()
+    {
+        options.remove("eventsPerSecond");
+    }
 }
 
 fn put(options: &mut Value, path: &str, value: Value) {

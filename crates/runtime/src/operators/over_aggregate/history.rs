@@ -33,6 +33,11 @@ pub struct History {
 }
 
 impl History {
+    /// Of keys that have none.
+    pub fn none(keys: usize) -> Self {
+        Self { before: Vec::new(), first: Vec::new(), rows: vec![Vec::new(); keys], old: 0 }
+    }
+
     /// Takes the lists out of the state; answers the columns of the old rows, too.
     pub fn take(
         column: usize,

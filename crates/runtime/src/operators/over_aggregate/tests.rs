@@ -17,6 +17,7 @@ fn spec(unit: OverUnit, preceding: Option<i64>) -> OverAggregate {
     OverAggregate {
         keys: vec!["k".into()],
         time_column: Some("t".into()),
+        order_by: Vec::new(),
         unit,
         preceding,
         calls: vec![

@@ -187,39 +187,35 @@ impl Translator<'_> {
         let schema = window.input.schema();
         let mut stream = self.plan(&window.input)?;
         stream = self.assign_windows(stream)?;
-        if self.is_changelog(&stream) {
-            let message = "OVER takes rows that are only inserted, but its input is a changelog";
-            let help = "aggregate in windows instead, which put out final rows only";
-            return Err(self.failed("E0306", message, help));
-        }
-        let Some(first) = window.window_expr.first().and_then(window_call) else {
+        let Some(first) = calls_of(window).next() else {
             return Err(self.failed("E0520", "an OVER clause without a call", ""));
         };
         let partition: Vec<(&Expr, &str)> =
             first.params.partition_by.iter().map(|e| (e, "key")).collect();
-        let time = match first.params.order_by.as_slice() {
-            [one] if one.asc => self.column(&one.expr, schema, &stream).cloned(),
-            _ => None,
-        };
-        let time_column = match time {
-            Some(Column { time: Time::Row, name, .. }) => Some(name),
-            Some(Column { time: Time::Processing, .. }) => None,
-            _ => {
-                let message =
-                    "OVER on a stream is ordered by a time attribute, ascending, and nothing else";
-                let help = "ORDER BY the column with WATERMARK FOR; for top-N add a condition on ROW_NUMBER()";
-                return Err(self.failed("E0526", message, help));
-            }
-        };
-        let (mut stream, keys) = self.computed(stream, &partition, schema)?;
-        let (unit, preceding) = self.frame(&first.params.window_frame)?;
-        if preceding.is_none() && !keys.is_empty() {
+        let (stream, keys) = self.computed(stream, &partition, schema)?;
+        let (mut stream, time_column, order_by) =
+            self.over_order(stream, &first.params.order_by, schema)?;
+        let updates = !order_by.is_empty();
+        let framed = calls_of(window).find(|c| is_aggregate(c)).unwrap_or(first);
+        let (unit, preceding) = self.frame(&framed.params.window_frame)?;
+        if updates && unit == OverUnit::Range && preceding.is_some() {
+            let message = "a RANGE that begins somewhere must be ordered by a time attribute";
+            let help = "ROWS BETWEEN n PRECEDING AND CURRENT ROW";
+            return Err(self.failed("E0526", message, help));
+        }
+        if updates {
+            self.warn_unbounded("OVER", "the number of rows");
+        } else if preceding.is_none() && !keys.is_empty() {
             self.warn_unbounded("OVER", "the number of keys");
         }
         let mut calls = Vec::new();
         let mut names = Vec::new();
-        for expr in &window.window_expr {
-            let Some(call) = window_call(expr) else { continue };
+        for call in calls_of(window) {
+            if is_aggregate(call) && self.frame(&call.params.window_frame)? != (unit, preceding) {
+                let message = "OVER clauses of one SELECT have different frames";
+                let help = "compute one of them in a subquery around the other";
+                return Err(self.failed("E0526", message, help));
+            }
             let (with, function) = self.over_function(stream, call, schema)?;
             stream = with;
             let wanted = format!("{}_over", call.fun.name());
@@ -227,11 +223,48 @@ impl Translator<'_> {
             names.push(name.clone());
             calls.push(OverCall { name, function });
         }
-        let spec = OverAggregate { keys, time_column, unit, preceding, calls, ttl_ms: self.ttl_ms };
+        let ttl_ms = self.ttl_ms;
+        let spec = OverAggregate { keys, time_column, order_by, unit, preceding, calls, ttl_ms };
         let op = self.add(OperatorSpec::OverAggregate(spec), "over", vec![vec![stream.op]])?;
         let mut columns = stream.columns;
         columns.extend(names.iter().map(|n| Column::plain(n)));
+        if updates {
+            columns.iter_mut().for_each(|c| c.time = Time::No);
+            return Ok(Stream { op, columns, window: None, attached: None, unique: stream.unique });
+        }
         Ok(Stream { op, columns, window: None, attached: stream.attached, unique: None })
+    }
+
+    /// The time attribute that orders an OVER, or, for rows that change or that are ordered
+    /// otherwise, the columns that do.
+    fn over_order(
+        &mut self,
+        stream: Stream,
+        order: &[SortExpr],
+        schema: &DFSchema,
+    ) -> Result<(Stream, Option<String>, Vec<OrderBy>)> {
+        if let [one] = order
+            && one.asc
+            && !self.is_changelog(&stream)
+        {
+            match self.column(&one.expr, schema, &stream) {
+                Some(Column { time: Time::Row, name, .. }) => {
+                    let name = name.clone();
+                    return Ok((stream, Some(name), Vec::new()));
+                }
+                Some(Column { time: Time::Processing, .. }) => {
+                    return Ok((stream, None, Vec::new()));
+                }
+                _ => {}
+            }
+        }
+        if order.is_empty() {
+            let message = "OVER on a stream needs ORDER BY: which rows come before a row?";
+            let help = "ORDER BY the column with WATERMARK FOR, which keeps the least state";
+            return Err(self.failed("E0526", message, help));
+        }
+        let (stream, order_by) = self.ordering(stream, order, schema)?;
+        Ok((stream, None, order_by))
     }
 
     fn over_function(
@@ -323,6 +356,15 @@ impl Translator<'_> {
         };
         Ok((unit, preceding))
     }
+}
+
+fn calls_of(window: &PlanWindow) -> impl Iterator<Item = &WindowFunction> {
+    window.window_expr.iter().filter_map(window_call)
+}
+
+/// Whether the call's frame counts.
+fn is_aggregate(call: &WindowFunction) -> bool {
+    matches!(call.fun, WindowFunctionDefinition::AggregateUDF(_))
 }
 
 fn window_call(expr: &Expr) -> Option<&WindowFunction> {

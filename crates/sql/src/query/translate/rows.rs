@@ -83,8 +83,13 @@ impl Translator<'_> {
             let time = if proctime { Time::Processing } else { Time::No };
             Column { name: c.name.clone(), time, pending: false }
         });
-        let mut stream =
-            Stream { op, columns: columns.collect(), window: None, attached: None, unique: None };
+        let mut stream = Stream {
+            op,
+            columns: columns.collect(),
+            window: None,
+            attached: None,
+            unique: plan.unique.clone(),
+        };
         let computed: Vec<NamedExpression> = plan
             .columns
             .iter()

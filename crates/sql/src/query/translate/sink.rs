@@ -250,7 +250,7 @@ impl Translator<'_> {
         let mut help = format!("the rows' key: {unique}; the table's primary key: {primary}. ");
         help.push_str(match connector.map(|c| c.value.as_str()) {
             Some("filesystem") => {
-                "Add 'changelog' = 'true' to write the kind of each row, or aggregate per window"
+                "Write it with 'format' = 'debezium-json', or aggregate per window"
             }
             _ => "Aggregate or rank per window, or write to a connector that can update",
         });

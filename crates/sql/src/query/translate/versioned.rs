@@ -126,7 +126,7 @@ impl Translator<'_> {
             join_type,
             predicate,
             right_prefix: prefix.clone(),
-            refresh_ms: None,
+            refresh_ms: source.plan.lookup_refresh_ms,
         };
         let op = self.add(OperatorSpec::LookupJoin(spec), "lookupJoin", vec![vec![left.op]])?;
         let mut columns = left.columns.clone();

@@ -1,0 +1,2 @@
+CREATE TABLE snk (seller BIGINT, id BIGINT, avg_price BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO snk SELECT seller, id, AVG(price) OVER (PARTITION BY seller ORDER BY bt, id ROWS BETWEEN 10 PRECEDING AND CURRENT ROW) FROM (SELECT a.id, a.seller, b.price, b.`dateTime` AS bt, ROW_NUMBER() OVER (PARTITION BY a.id, a.seller ORDER BY b.price DESC, b.`dateTime` ASC) AS rk FROM auction a, bid b WHERE a.id = b.auction AND b.`dateTime` BETWEEN a.`dateTime` AND a.expires) WHERE rk <= 1;
