@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixtures;
-use model::SubtaskIndex;
+use model::{AllocationId, SubtaskIndex};
 use proptest::prelude::*;
 
 struct Script {
