@@ -63,14 +63,22 @@ impl JobFilePlanner {
         text: &str,
     ) -> Result<jobfile::Planned, jobfile::Diagnostics> {
         if sql::looks_like_sql(text) {
-            let jobfile::Scripted { graph, warnings, .. } = self.plan_script(file_name, text)?;
-            return match graph {
-                Some(graph) => Ok(jobfile::Planned { graph, warnings }),
-                None => Err(jobfile::Diagnostics::whole(file_name, "the script starts no job")),
-            };
+            return self.plan_sql_file(file_name, text);
         }
         let env = |name: &str| std::env::var(name).ok();
         jobfile::plan(file_name, text, &self.context(&env))
+    }
+
+    fn plan_sql_file(
+        &self,
+        file_name: &str,
+        text: &str,
+    ) -> Result<jobfile::Planned, jobfile::Diagnostics> {
+        let jobfile::Scripted { graph, warnings, .. } = self.plan_script(file_name, text)?;
+        match graph {
+            Some(graph) => Ok(jobfile::Planned { graph, warnings }),
+            None => Err(jobfile::Diagnostics::whole(file_name, "the script starts no job")),
+        }
     }
 }
 
@@ -89,11 +97,12 @@ impl Planner for JobFilePlanner {
     }
 
     fn plan_as(&self, format: JobFileFormat, text: &str) -> Result<PlannedJob, PlanFailure> {
-        let name = match format {
-            JobFileFormat::Yaml => "job.yaml",
-            JobFileFormat::Sql => "job.sql",
+        let planned = match format {
+            // Clients that do not say what they send mean whichever it looks like.
+            JobFileFormat::Yaml => self.plan_file("job.yaml", text),
+            JobFileFormat::Sql => self.plan_sql_file("job.sql", text),
         };
-        match self.plan_file(name, text) {
+        match planned {
             Ok(jobfile::Planned { graph, warnings }) => {
                 let warnings = warnings.iter().filter_map(|w| serde_json::to_value(w).ok());
                 Ok(PlannedJob { graph, warnings: warnings.collect() })
