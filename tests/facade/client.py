@@ -10,6 +10,7 @@ import asyncio
 import sys
 import time
 
+import requests
 from flink_rest_client import FlinkRestClient
 from flink_rest_client.common import RestException
 
@@ -43,8 +44,11 @@ def cluster(client):
 
     manager = client.jobmanager
     assert "execution.checkpointing.dir" in manager.config()
-    assert isinstance(manager.logs(), list)
-    refused(manager.get_log, "none.log")
+    (log,) = manager.logs()
+    assert log["size"] > 0 and abs(log["mtime"] / 1000 - time.time()) < 86400, log
+    assert "INFO" in manager.get_log(log["name"])
+    for name in ("none.log", "..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd"):
+        refused(manager.get_log, name)
     assert float(manager.metrics()["numRunningJobs"]) == 1
 
     managers = client.taskmanagers
@@ -59,9 +63,15 @@ def cluster(client):
         details = managers.get(each)
         assert len(details["allocatedSlots"]) + details["freeSlots"] <= details["slotsNumber"]
         tasks += details["assignedTasks"]
-        assert isinstance(managers.get_logs(each), list)
+        (log,) = managers.get_logs(each)
+        text = requests.get(f"{managers.prefix}/{each}/logs/{log['name']}", timeout=30).text
+        whole = requests.get(f"{managers.prefix}/{each}/log", timeout=30).text
+        assert "INFO" in text and text.splitlines()[0] in whole
+        assert requests.get(f"{managers.prefix}/{each}/logs/none.log").status_code == 404
         assert float(managers.get_metrics(each)["Status.JVM.CPU.Time"]) >= 0
-        assert len(managers.get_thread_dump(each)) <= details["assignedTasks"]
+        threads = [thread["threadName"] for thread in managers.get_thread_dump(each)]
+        assert len(threads) > details["assignedTasks"] and "core-0" in threads, threads
+        assert sum("#" in name for name in threads) == details["assignedTasks"], threads
     assert tasks > 0
     refused(managers.get, "f" * 32)
 
@@ -114,6 +124,23 @@ def checkpoints(client, name):
     refused(jobs.rescale, name, 4)
 
 
+def flame_graph(url):
+    """Waiting at first, then a tree of calls; of what waits there are no samples."""
+    graph = {}
+
+    def sampled():
+        graph.update(requests.get(url, timeout=30).json())
+        assert graph["endTimestamp"] > 0 or graph == {"endTimestamp": -3}, graph
+        return graph["endTimestamp"] > 0
+
+    until("sampled", sampled)
+    assert set(graph["data"]) == {"name", "value", "children"}, graph
+    assert graph["data"]["value"] == sum(c["value"] for c in graph["data"]["children"]), graph
+    waits = requests.get(f"{url}?type=off_cpu", timeout=30).json()
+    assert waits["data"] == {"name": "root", "value": 0, "children": []}, waits
+    assert requests.get(f"{url}?type=wall", timeout=30).status_code == 400
+
+
 def vertices(client, name):
     jobs = client.jobs
     records = 0
@@ -140,6 +167,7 @@ def vertices(client, name):
         assert subtasks.get_attempt_accumulators(0)["user-accumulators"] == []
         refused(subtasks.get, 99)
         refused(subtasks.get_attempt, 0, 99)
+        flame_graph(f"{vertex.prefix_url}/flamegraph")
     assert records > 0
 
 

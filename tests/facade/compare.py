@@ -16,8 +16,8 @@ from endpoints import ENDING, T1, T2, Places, paths
 EXTRA = {"$.weir-version"}
 # Where Flink's status is a mistake of its own, and what we answer.
 STATUS = {"/taskmanagers/ffffffffffffffffffffffffffffffff": 404}
-# Lists that are empty here, for they list what only a JVM or a log file on disk has.
-EMPTY = {"$.jvm.options", "$.classpath", "$.metrics.garbageCollectors", "$.logs"}
+# Lists that are empty here, for they list what only a JVM has.
+EMPTY = {"$.jvm.options", "$.classpath", "$.metrics.garbageCollectors"}
 
 
 def differences(endpoint, recorded, places):

@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, Process, repository};
 use crate::http;
 use crate::s3::venv;
 
-fn promtool(args: &[&str]) -> String {
+pub fn promtool(args: &[&str]) -> String {
     let output = Command::new(venv().join("bin/promtool"))
         .args(args)
         .current_dir(repository().join("deploy/prometheus"))

@@ -264,3 +264,53 @@ fn a_tap_shows_rows_of_a_node() {
     let rows = event(&mut stream, "rows");
     assert!(rows["schema"][0]["name"].is_string() && rows["rows"][0].is_object(), "{rows}");
 }
+
+#[test]
+fn a_task_manager_tells_who_takes_its_memory_and_whose_code_runs() {
+    let cluster = Cluster::start(1, 2, None, &[]);
+    let id = cluster.task_managers[0].announced("id");
+    let empty = ask(&cluster.server(), "GET", &format!("/taskmanagers/{id}"), &Value::Null).1;
+    assert_eq!(empty["memory"]["rocksdb"].as_i64().unwrap_or(0), 0, "{empty:#}");
+    let job = "apiVersion: weir.dev/v1\nkind: StreamJob\nmetadata: { name: stateful }\nspec:\n  \
+               state: { backend: rocksdb, memory: 1MiB }\n  sources:\n    \
+               n: { connector: nexmark, table: bid, watermark: { column: dateTime, delay: 1s } }\n  \
+               transforms:\n    \
+               best:\n      type: window\n      inputs: [n]\n      keyBy: [auction, bidder]\n      \
+               window: { type: tumbling, size: 1h }\n      aggregates: { bids: count(*) }\n  \
+               sinks:\n    out: { connector: blackhole, inputs: [best] }\n";
+    let job = cluster.submit(job, None);
+    cluster.wait_for_status(&job, "RUNNING");
+    let deadline = Instant::now() + PATIENCE;
+    let told = loop {
+        let (code, told, err) = cluster.ctl(&["describe", "taskmanager", id]);
+        assert_eq!(code, 0, "{err}");
+        let is_positive = |part: &str, key: &str| told[part][key].as_f64().unwrap_or(0.0) > 0.0;
+        let memory = is_positive("memory", "rocksdb") && is_positive("memory", "heapState");
+        if memory && is_positive("cpu", "percent") && is_positive("machine", "cpuPercent") {
+            break told;
+        }
+        assert!(Instant::now() < deadline, "{told:#}");
+        std::thread::park_timeout(Duration::from_millis(100));
+    };
+    let machine = &told["machine"];
+    assert!(machine["memoryBytes"].as_u64() >= told["memory"]["process"].as_u64(), "{told:#}");
+    assert!(machine["processors"].as_u64().is_some_and(|n| n > 0), "{told:#}");
+    let (code, text, err) =
+        crate::cluster::run(&["describe", "tm", id, "--server", &cluster.server()], &[]);
+    assert_eq!(code, 0, "{err}");
+    assert!(text.contains("RocksDB:") && text.contains("stateful"), "{text}");
+    let (code, _, err) = cluster.ctl(&["describe", "taskmanager", "nobody"]);
+    assert_eq!(code, 3, "{err}");
+
+    let path = format!("/taskmanagers/{id}/profile?seconds=1");
+    let profile = ask(&cluster.server(), "GET", &path, &Value::Null).1;
+    let of_job = |stack: &&Value| stack["task"]["job"] == *job;
+    let stacks = profile["stacks"].as_array().unwrap();
+    let stack = stacks.iter().find(of_job).unwrap_or_else(|| panic!("{profile:#}"));
+    let (_, shown, _) = cluster.ctl(&["describe", "job", &job]);
+    let vertices = shown["vertices"].as_array().unwrap();
+    let vertex = vertices.iter().find(|v| v["id"] == stack["task"]["vertex"]).unwrap();
+    assert_eq!(stack["frames"][0], vertex["name"], "{stack:#}");
+    cluster.ctl(&["cancel", &job]);
+    cluster.wait_for_status(&job, "CANCELED");
+}

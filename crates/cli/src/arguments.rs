@@ -246,6 +246,9 @@ pub struct TaskManagerArguments {
     /// one from which the job manager is reached.
     #[arg(long, env = "WEIR_ADVERTISED_HOST", value_name = "HOST")]
     pub advertised_host: Option<String>,
+    /// Off: tasks leave out the figures that cost something. To measure what they cost.
+    #[arg(long, env = "WEIR_TASK_METRICS", value_enum, hide = true)]
+    pub task_metrics: Option<Switch>,
     /// Serve /metrics on this address; port 0 takes any. Default: not at all.
     #[arg(long, env = "WEIR_METRICS_ADDR", value_name = "HOST:PORT")]
     pub metrics_addr: Option<String>,
@@ -371,6 +374,20 @@ pub struct TriggerArguments {
 pub enum DescribeCommand {
     /// Status, vertices, subtasks, figures and checkpoints of a job.
     Job(JobArguments),
+    /// Slots, tasks and memory of a task manager, and the machine that it is on.
+    #[command(alias = "tm")]
+    Taskmanager(TaskManagerIdArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct TaskManagerIdArguments {
+    /// Its id, as `streamctl get taskmanagers` lists it.
+    #[arg(value_name = "ID")]
+    pub task_manager: String,
+    #[command(flatten)]
+    pub server: ServerArguments,
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Format,
 }
 
 #[derive(Debug, Subcommand)]

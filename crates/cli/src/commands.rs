@@ -6,6 +6,7 @@ mod insight;
 mod jobs;
 mod run;
 mod sql;
+mod task_manager;
 
 use std::time::Duration;
 
@@ -49,6 +50,9 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         },
         Command::Describe { command: DescribeCommand::Job(job) } => {
             jobs::describe(job, &settings).await
+        }
+        Command::Describe { command: DescribeCommand::Taskmanager(id) } => {
+            task_manager::describe(id, &settings).await
         }
         Command::Cancel(job) => jobs::cancel(job, &settings).await,
         Command::Checkpoint { command: CheckpointCommand::Trigger(job) } => {

@@ -75,12 +75,7 @@ impl JobFilePlanner {
         files: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<jobfile::Planned, jobfile::Diagnostics> {
         if sql::looks_like_sql(text) {
-            let jobfile::Scripted { graph, warnings, .. } =
-                self.plan_script(file_name, text, None)?;
-            return match graph {
-                Some(graph) => Ok(jobfile::Planned { graph, warnings }),
-                None => Err(jobfile::Diagnostics::whole(file_name, "the script starts no job")),
-            };
+            return self.plan_sql_file(file_name, text);
         }
         jobfile::plan(file_name, text, &self.context(files, None))
     }
@@ -90,10 +85,26 @@ impl JobFilePlanner {
         let elsewhere = |_: &str| {
             Err("a job manager reads no files; `streamctl submit` sends their text".to_owned())
         };
-        self.plan_text(file_name, text, &elsewhere).map_err(|diagnostics| PlanFailure {
-            text: diagnostics.to_string(),
-            diagnostics: diagnostics.to_json()["diagnostics"].take(),
-        })
+        self.plan_text(file_name, text, &elsewhere).map_err(failure)
+    }
+
+    fn plan_sql_file(
+        &self,
+        file_name: &str,
+        text: &str,
+    ) -> Result<jobfile::Planned, jobfile::Diagnostics> {
+        let jobfile::Scripted { graph, warnings, .. } = self.plan_script(file_name, text, None)?;
+        match graph {
+            Some(graph) => Ok(jobfile::Planned { graph, warnings }),
+            None => Err(jobfile::Diagnostics::whole(file_name, "the script starts no job")),
+        }
+    }
+}
+
+fn failure(diagnostics: jobfile::Diagnostics) -> PlanFailure {
+    PlanFailure {
+        text: diagnostics.to_string(),
+        diagnostics: diagnostics.to_json()["diagnostics"].take(),
     }
 }
 
@@ -109,11 +120,12 @@ impl Planner for JobFilePlanner {
     }
 
     fn plan_as(&self, format: JobFileFormat, text: &str) -> Result<PlannedJob, PlanFailure> {
-        let name = match format {
-            JobFileFormat::Yaml => "job.yaml",
-            JobFileFormat::Sql => "job.sql",
+        let planned = match format {
+            // Clients that do not say what they send mean whichever it looks like.
+            JobFileFormat::Yaml => self.plan_sent("job.yaml", text),
+            JobFileFormat::Sql => self.plan_sql_file("job.sql", text).map_err(failure),
         };
-        let jobfile::Planned { graph, warnings } = self.plan_sent(name, text)?;
+        let jobfile::Planned { graph, warnings } = planned?;
         let warnings = warnings.iter().filter_map(|w| serde_json::to_value(w).ok());
         Ok(PlannedJob { graph, warnings: warnings.collect() })
     }

@@ -313,7 +313,8 @@ impl TaskManagerGateway for FakeGateway {
     }
     async fn logs(&self, addr: &str) -> std::result::Result<Vec<LogInfo>, GatewayError> {
         self.reach(addr)?;
-        Ok(vec![LogInfo { id: "main".into(), name: "taskmanager.log".into(), bytes: 7 }])
+        let (id, name) = ("main".to_owned(), "taskmanager.log".to_owned());
+        Ok(vec![LogInfo { id, name, bytes: 7, modified_at_ms: 1 }])
     }
     async fn log_text(
         &self,

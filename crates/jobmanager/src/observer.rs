@@ -100,10 +100,12 @@ pub struct ProcessRates {
     pub cpu_percent: f64,
     pub in_per_second: f64,
     pub out_per_second: f64,
+    /// Of the whole machine, in the same measure.
+    pub machine_percent: f64,
 }
 
-/// Time, processor time (ms), bytes received and sent.
-type ProcessSample = [i64; 4];
+/// Time, processor time (ms), bytes received and sent, the machine's processor time (ms).
+type ProcessSample = [i64; 5];
 
 #[derive(Default)]
 struct Memory {
@@ -232,8 +234,13 @@ impl Observer {
         memory.processes.retain(|id, _| known.contains(id));
         for manager in managers {
             let figure = |name| figure(&manager.process, name).unwrap_or(0);
-            let sample =
-                [now_ms, figure("cpuMs"), figure("networkInBytes"), figure("networkOutBytes")];
+            let sample = [
+                now_ms,
+                figure("cpuMs"),
+                figure("networkInBytes"),
+                figure("networkOutBytes"),
+                figure("machineBusyMs"),
+            ];
             let entry = memory.processes.entry(manager.info.id).or_insert((sample, sample));
             *entry = (entry.1, sample);
         }
@@ -249,6 +256,7 @@ impl Observer {
             cpu_percent: per_second(1) / 10.0,
             in_per_second: per_second(2),
             out_per_second: per_second(3),
+            machine_percent: per_second(4) / 10.0,
         })
     }
 

@@ -16,6 +16,9 @@ pub struct LogInfo {
     pub name: String,
     /// Kept of it.
     pub bytes: u64,
+    /// When the last line was written, ms since the epoch; 0: there is none.
+    #[serde(default)]
+    pub modified_at_ms: i64,
 }
 
 /// What a process does at one moment.
@@ -70,4 +73,16 @@ pub struct FoldedStack {
     /// Outermost first.
     pub frames: Vec<String>,
     pub count: u64,
+    /// Whose turn it was; `None`: no task's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<ProfiledTask>,
+}
+
+/// The task that a sample is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfiledTask {
+    pub job: JobId,
+    pub vertex: VertexId,
+    pub subtask: SubtaskIndex,
 }

@@ -34,6 +34,8 @@ const SUFFIX: &str = ".rocks";
 pub struct RocksBackend {
     dir: PathBuf,
     options: Options,
+    /// Blocks, indexes, filters, and what the write buffers hold.
+    cache: Cache,
 }
 
 impl RocksBackend {
@@ -48,7 +50,8 @@ impl RocksBackend {
     pub fn with_memory(dir: PathBuf, memory_bytes: usize) -> Result<Self> {
         std::fs::create_dir_all(&dir).map_err(|error| from_io("create", &dir, error))?;
         sweep(&dir)?;
-        Ok(Self { dir, options: options(memory_bytes) })
+        let cache = Cache::new_lru_cache(memory_bytes);
+        Ok(Self { dir, options: options(memory_bytes, &cache), cache })
     }
 }
 
@@ -60,6 +63,10 @@ impl StateBackend for RocksBackend {
         let name = format!("{}-{number}{}", file_name(task), own_suffix());
         let dir = self.dir.join(name);
         Ok(Some(Box::new(RocksStore::open(&self.options, dir)?)))
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.cache.get_usage() as u64
     }
 }
 
@@ -94,10 +101,9 @@ fn sweep(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn options(memory_bytes: usize) -> Options {
-    let cache = Cache::new_lru_cache(memory_bytes);
+fn options(memory_bytes: usize, cache: &Cache) -> Options {
     let mut blocks = BlockBasedOptions::default();
-    blocks.set_block_cache(&cache);
+    blocks.set_block_cache(cache);
     blocks.set_block_size(16 << 10);
     blocks.set_format_version(6);
     // 1 % false positives; most lookups are for keys that are not there yet.
@@ -117,7 +123,9 @@ fn options(memory_bytes: usize) -> Options {
     options.set_compression_type(DBCompressionType::Lz4);
     let buffers = memory_bytes / 4;
     options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
-        buffers, false, cache,
+        buffers,
+        false,
+        cache.clone(),
     ));
     options.set_write_buffer_size((buffers / 2).clamp(1 << 20, 32 << 20));
     options.set_max_write_buffer_number(3);

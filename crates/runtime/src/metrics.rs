@@ -66,6 +66,8 @@ pub struct SharedMetrics {
     pending_records: AtomicU64,
     alignment_us: AtomicU64,
     restore_us: AtomicU64,
+    /// Figures that cost something to come by are left out.
+    is_off: bool,
     /// What changes a few times a second at most.
     slow: Mutex<Slow>,
 }
@@ -103,12 +105,22 @@ impl Default for SharedMetrics {
             pending_records: AtomicU64::new(u64::MAX),
             alignment_us: zero(),
             restore_us: zero(),
+            is_off: false,
             slow: Mutex::default(),
         }
     }
 }
 
 impl SharedMetrics {
+    /// Only what the task counts in passing. For measuring what the rest costs.
+    pub fn off() -> Self {
+        Self { is_off: true, ..Self::default() }
+    }
+
+    pub(crate) fn is_off(&self) -> bool {
+        self.is_off
+    }
+
     fn slow(&self) -> MutexGuard<'_, Slow> {
         self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -358,6 +358,9 @@ impl TaskLoop {
     fn update_metrics(&mut self, now_us: i64) {
         self.turns = 0;
         let Parts { head, chain, tail, metrics, .. } = &self.parts;
+        if metrics.is_off() {
+            return;
+        }
         if let Some(latency) = tail.latency_us() {
             metrics.set_latency_us(latency);
         }

@@ -36,6 +36,11 @@ pub trait StateBackend: Send + Sync {
     /// An empty cold store for the state called `task` (unique while it lives), or `None`
     /// when all state stays in memory.
     fn cold_store(&self, task: &str) -> Result<Option<Box<dyn ColdStore>>>;
+
+    /// Memory that the cold stores of this backend hold at this moment, bytes. Cheap.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// Keeps everything in memory.

@@ -89,6 +89,8 @@ pub struct TaskManagerOptions {
     pub state_dir: Option<PathBuf>,
     /// Whether people may look at rows that pass.
     pub taps: bool,
+    /// Off: tasks leave out the figures that cost something. For measuring what they cost.
+    pub task_metrics: bool,
     /// Who may talk to it, and how it proves that it belongs to its cluster.
     pub safety: Safety,
     pub clock: Arc<dyn Clock>,
@@ -107,6 +109,7 @@ impl TaskManagerOptions {
             metrics_addr: None,
             state_dir: None,
             taps: true,
+            task_metrics: true,
             safety: Safety::default(),
             clock: Arc::new(SystemClock),
         }
@@ -222,6 +225,7 @@ pub async fn start(
         parts,
         clock: Arc::clone(&options.clock),
         taps: options.taps,
+        task_metrics: options.task_metrics,
         started_at_ms: options.clock.now_ms(),
         slots: options.slots,
         exchange,

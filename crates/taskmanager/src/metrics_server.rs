@@ -105,6 +105,15 @@ fn render(executor: &TaskExecutor, folders: &[PathBuf]) -> String {
         exposition.add(&catalog::TASKMANAGER_SLOTS, &[("state", state)], count as f64);
     }
     exposition.add(&catalog::TASKMANAGER_TASKS, &[], totals.tasks as f64);
+    let consumers = [
+        ("state", totals.state_bytes),
+        ("network", totals.queued_bytes),
+        ("rocksdb", totals.cold_bytes),
+    ];
+    for (consumer, bytes) in consumers {
+        let labels = [("consumer", consumer)];
+        exposition.add(&catalog::TASKMANAGER_MEMORY, &labels, bytes as f64);
+    }
     let (received, sent) = traffic::totals();
     for (direction, bytes) in [("in", received), ("out", sent)] {
         let labels = [("direction", direction)];

@@ -19,15 +19,25 @@ pub(crate) struct ProcessFigures {
     pub heap_state_bytes: u64,
     /// Received and not yet processed.
     pub network_buffer_bytes: u64,
+    /// Block caches and write buffers of RocksDB.
+    pub rocksdb_bytes: u64,
     /// Exchanged with other task managers since the start.
     pub network_in_bytes: u64,
     pub network_out_bytes: u64,
     pub tasks: usize,
+    /// Of the machine, or the container.
+    pub physical_bytes: u64,
+    /// Of that, what is still to be had.
+    pub free_bytes: u64,
+    pub processors: u64,
+    /// Busy time of the machine's processors, together.
+    pub machine_busy_ms: u64,
 }
 
 impl ProcessFigures {
     pub(crate) fn now(started_at_ms: i64, totals: &Totals) -> Self {
         let process = telemetry::ProcessFigures::now();
+        let machine = telemetry::MachineFigures::now();
         let (network_in_bytes, network_out_bytes) = traffic::totals();
         Self {
             rss_bytes: process.rss_bytes,
@@ -37,9 +47,14 @@ impl ProcessFigures {
             started_at_ms,
             heap_state_bytes: totals.state_bytes,
             network_buffer_bytes: totals.queued_bytes,
+            rocksdb_bytes: totals.cold_bytes,
             network_in_bytes,
             network_out_bytes,
             tasks: totals.tasks,
+            physical_bytes: machine.memory_bytes,
+            free_bytes: machine.available_bytes,
+            processors: machine.processors,
+            machine_busy_ms: machine.busy_ms,
         }
     }
 }

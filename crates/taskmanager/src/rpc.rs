@@ -124,7 +124,8 @@ impl v1::task_manager_service_server::TaskManagerService for TaskManagerRpc {
         let request = request.into_inner();
         self.admit(request.leader_epoch)?;
         let profile = telemetry::profile(request.seconds).await;
-        let profile = profile.map_err(|e| error_to_status(&e))?;
+        let mut profile = profile.map_err(|e| error_to_status(&e))?;
+        self.executor.name_tasks(&mut profile);
         Ok(Response::new(ProfileResponse { profile: encoded(&profile)? }))
     }
 

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::FutureExt;
 use model::deployment::TaskDeployment;
 use model::execution_state::ExecutionState;
-use model::inspection::TaskDump;
+use model::inspection::{CpuProfile, ProfiledTask, TaskDump};
 use model::{
     AllocationId, CheckpointBarrier, Clock, Error, ExecutionAttemptId, LeaderEpoch, Result,
 };
@@ -20,6 +20,8 @@ use runtime::tap::{TapReader, Taps};
 use runtime::task::{
     AlignmentGroups, SharedMetrics, TaskCommand, TaskControl, TaskOutcome, TaskSetup,
 };
+use state::StateBackend;
+use telemetry::Marked;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -45,6 +47,8 @@ pub(crate) struct TaskExecutor {
     pub(crate) started_at_ms: i64,
     /// Whether rows may be looked at.
     pub(crate) taps: bool,
+    /// Whether tasks find out the figures that cost something.
+    pub(crate) task_metrics: bool,
     pub(crate) slots: u32,
     pub(crate) exchange: Arc<DataExchange>,
     pub(crate) cores: CoreThreads,
@@ -60,13 +64,33 @@ pub(crate) struct TaskExecutor {
 
 pub(crate) struct Tasks {
     pub(crate) slots: SlotTable,
+    /// Backends in use: of a few kinds, whose memory is counted once each.
+    backends: Vec<Weak<dyn StateBackend>>,
     attempts: Attempts,
+    /// Of the task deployed last.
+    mark: u32,
     running: BTreeMap<ExecutionAttemptId, Running>,
 }
 
 impl Tasks {
     pub(crate) fn new(slots: SlotTable) -> Self {
-        Self { slots, attempts: Attempts::default(), running: BTreeMap::new() }
+        Self {
+            slots,
+            backends: Vec::new(),
+            attempts: Attempts::default(),
+            mark: 0,
+            running: BTreeMap::new(),
+        }
+    }
+}
+
+impl Tasks {
+    fn remember(&mut self, backend: &Arc<dyn StateBackend>) {
+        self.backends.retain(|known| known.strong_count() > 0);
+        let backend = Arc::downgrade(backend);
+        if !self.backends.iter().any(|known| Weak::ptr_eq(known, &backend)) {
+            self.backends.push(backend);
+        }
     }
 }
 
@@ -80,6 +104,8 @@ struct Running {
     /// The vertex's name.
     name: String,
     core: usize,
+    /// Of its samples in a profile.
+    mark: u32,
 }
 
 /// What `supervise` needs besides the task itself.
@@ -98,6 +124,8 @@ pub(crate) struct Totals {
     pub slots_taken: usize,
     pub state_bytes: u64,
     pub queued_bytes: u64,
+    /// Of the state backends, outside of the tables in memory.
+    pub cold_bytes: u64,
 }
 
 /// Every log line of a task carries this.
@@ -149,10 +177,16 @@ impl TaskExecutor {
         let cancel = session.ended.child_token();
         let (commands, commanded) = mpsc::channel(COMMANDS_QUEUED);
         let (reports, reported) = mpsc::channel(REPORTS_QUEUED);
-        let metrics = Arc::<SharedMetrics>::default();
+        let metrics = match self.task_metrics {
+            true => SharedMetrics::default(),
+            false => SharedMetrics::off(),
+        };
+        let metrics = Arc::new(metrics);
         let taps = Arc::new(Taps::of(&deployment.vertex));
         let line = TaskLine { client: self.client.clone(), session: session.clone(), reports };
         let line = Arc::new(line);
+        tasks.mark = tasks.mark.wrapping_add(1);
+        let mark = tasks.mark;
         let running = Running {
             commands,
             cancel: cancel.clone(),
@@ -161,6 +195,7 @@ impl TaskExecutor {
             line: Arc::clone(&line),
             name: deployment.vertex.name.clone(),
             core,
+            mark,
         };
         let span = task_span(&deployment);
         tasks.running.insert(attempt, running);
@@ -169,7 +204,10 @@ impl TaskExecutor {
         let task = self.setup(deployment, line, commanded, cancel.clone(), figures);
         let within = span.clone();
         let task = task.map(|setup| {
-            let run = move || runtime::task::run(setup).instrument(within).boxed_local();
+            let run = move || {
+                let task = runtime::task::run(setup).instrument(within).boxed_local();
+                Marked::new(task, mark).boxed_local()
+            };
             self.cores.spawn(core, Box::new(run))
         });
         span.in_scope(|| tracing::info!(core, "task deployed"));
@@ -187,6 +225,7 @@ impl TaskExecutor {
         (metrics, taps): (Arc<SharedMetrics>, Arc<Taps>),
     ) -> Result<TaskSetup> {
         let backend = (self.parts.backends)(deployment.state.backend)?;
+        self.lock().remember(&backend);
         let storage = &deployment.checkpoint_storage;
         let checkpoints = self.storages.for_job(storage, deployment.attempt.job)?;
         Ok(TaskSetup {
@@ -371,6 +410,25 @@ impl TaskExecutor {
         tasks.running.iter().map(|task| (task.1.core, dump(task))).collect()
     }
 
+    /// Puts into each stack of a profile whose turn it was, and calls it after that vertex.
+    pub(crate) fn name_tasks(&self, profile: &mut CpuProfile) {
+        let tasks = self.lock();
+        let of_mark: BTreeMap<u32, (&ExecutionAttemptId, &Running)> =
+            tasks.running.iter().map(|task| (task.1.mark, task)).collect();
+        for stack in &mut profile.stacks {
+            let Some(thread) = stack.frames.first_mut() else { continue };
+            let Some(mark) = telemetry::marked_number(thread) else { continue };
+            match of_mark.get(&mark) {
+                Some((attempt, running)) => {
+                    thread.clone_from(&running.name);
+                    let ExecutionAttemptId { job, vertex, subtask, .. } = **attempt;
+                    stack.task = Some(ProfiledTask { job, vertex, subtask });
+                }
+                None => "a task that has ended".clone_into(thread),
+            }
+        }
+    }
+
     /// Opens a tap of a task that runs here.
     ///
     /// # Errors
@@ -400,6 +458,8 @@ impl TaskExecutor {
     pub(crate) fn totals(&self) -> Totals {
         let tasks = self.lock();
         let mut totals = Totals { slots_taken: tasks.slots.taken(), ..Totals::default() };
+        let backends = tasks.backends.iter().filter_map(Weak::upgrade);
+        totals.cold_bytes = backends.map(|backend| backend.memory_bytes()).sum();
         for running in tasks.running.values() {
             let (state_bytes, queued_bytes) = running.metrics.memory();
             totals.tasks += 1;

@@ -142,6 +142,8 @@ metrics! { WEIR:
         "This task manager's slots: total, and those that are free.";
     TASKMANAGER_TASKS = "weir_taskmanager_tasks" Gauge TaskManager "" []
         "Tasks that run here.";
+    TASKMANAGER_MEMORY = "weir_taskmanager_memory_bytes" Gauge TaskManager "bytes" ["consumer"]
+        "Memory by what takes it: state (tables in memory), network (received and not yet processed), rocksdb (block cache and write buffers).";
     TASKMANAGER_NETWORK = "weir_taskmanager_network_bytes_total" Counter TaskManager "bytes" ["direction"]
         "Data exchanged with other task managers: in, out.";
     STORAGE_REQUESTS = "weir_storage_requests_total" Counter Both "" ["operation" "outcome"]
@@ -156,6 +158,14 @@ metrics! { WEIR:
         "Open file descriptors of this process.";
     PROCESS_DISK_FREE = "weir_process_disk_free_bytes" Gauge Both "bytes" ["path"]
         "Free for this process on the disk of a folder that it writes to.";
+    MACHINE_MEMORY = "weir_machine_memory_bytes" Gauge Both "bytes" []
+        "Physical memory of the machine, or the container's limit when that is less.";
+    MACHINE_MEMORY_AVAILABLE = "weir_machine_memory_available_bytes" Gauge Both "bytes" []
+        "Memory that processes may still take.";
+    MACHINE_PROCESSORS = "weir_machine_processors" Gauge Both "" []
+        "Processors that this process may use.";
+    MACHINE_CPU = "weir_machine_cpu_seconds_total" Counter Both "seconds" []
+        "Time that the processors of the machine were busy, for whomever.";
 }
 
 metrics! { FLINK:

@@ -5,6 +5,7 @@
 pub mod catalog;
 mod log_layer;
 mod log_ring;
+mod marked;
 mod otlp;
 mod process;
 mod profile;
@@ -12,6 +13,7 @@ pub mod prometheus;
 
 pub use log_layer::{LogFormat, LogOptions, start_logging};
 pub use log_ring::{LogRing, log_ring};
+pub use marked::{Marked, marked_number};
 pub use otlp::{Span, SpanId, TraceId, Tracer, flush_traces, tracer};
-pub use process::{ProcessFigures, add_process_metrics, disk_free_bytes, threads};
+pub use process::{MachineFigures, ProcessFigures, add_process_metrics, disk_free_bytes, threads};
 pub use profile::{MAX_PROFILE_SECONDS, profile};

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use model::inspection::LogInfo;
+use model::{Clock, SystemClock};
 
 /// Bytes kept.
 const KEPT_BYTES: usize = 2 << 20;
@@ -24,6 +25,7 @@ struct Inner {
     name: String,
     lines: VecDeque<String>,
     bytes: usize,
+    modified_at_ms: i64,
 }
 
 static RING: OnceLock<LogRing> = OnceLock::new();
@@ -49,6 +51,7 @@ impl LogRing {
             end -= 1;
         }
         let mut inner = self.lock();
+        inner.modified_at_ms = SystemClock.now_ms();
         inner.bytes += end + 1;
         inner.lines.push_back(line[..end].to_owned());
         while inner.bytes > KEPT_BYTES
@@ -65,6 +68,7 @@ impl LogRing {
             id: LOG_ID.to_owned(),
             name: if inner.name.is_empty() { "process.log".to_owned() } else { inner.name.clone() },
             bytes: inner.bytes as u64,
+            modified_at_ms: inner.modified_at_ms,
         }]
     }
 
@@ -104,6 +108,7 @@ mod tests {
         }
         ring.push("last");
         assert!(ring.list()[0].bytes <= KEPT_BYTES as u64);
+        assert!(ring.list()[0].modified_at_ms > 0);
         assert_eq!(ring.tail(LOG_ID, 5).unwrap(), "last\n");
         assert_eq!(ring.tail(LOG_ID, 4).unwrap(), "");
         assert_eq!(ring.tail(LOG_ID, u64::MAX).unwrap().len() as u64, ring.list()[0].bytes);

@@ -19,6 +19,11 @@ const BLOCKED: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
 
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
+/// Whether this process is being sampled now.
+pub(crate) fn is_taken() -> bool {
+    RUNNING.load(Ordering::Relaxed)
+}
+
 /// One profile of a process at a time: the timer is the process's.
 struct Claim;
 
@@ -77,8 +82,10 @@ fn fold(seconds: u32, report: &pprof::Report) -> CpuProfile {
         stack.extend(symbols.map(ToString::to_string));
         *counts.entry(stack).or_default() += count;
     }
-    let mut stacks: Vec<FoldedStack> =
-        counts.into_iter().map(|(frames, count)| FoldedStack { frames, count }).collect();
+    let mut stacks: Vec<FoldedStack> = counts
+        .into_iter()
+        .map(|(frames, count)| FoldedStack { frames, count, task: None })
+        .collect();
     stacks.sort_by_key(|stack| std::cmp::Reverse(stack.count));
     stacks.truncate(MAX_STACKS);
     CpuProfile { seconds, samples, stacks }

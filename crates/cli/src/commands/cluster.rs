@@ -6,7 +6,7 @@ use taskmanager::TaskManagerOptions;
 
 use super::{interrupted, processors};
 use crate::access;
-use crate::arguments::{JobManagerArguments, LocalUpArguments, TaskManagerArguments};
+use crate::arguments::{JobManagerArguments, LocalUpArguments, Switch, TaskManagerArguments};
 use crate::composition;
 use crate::exit::{Exit, Failure};
 use crate::local::{LocalCluster, LocalOptions};
@@ -46,6 +46,7 @@ pub async fn task_manager(
     let options = TaskManagerOptions {
         rpc_addr,
         taps: settings.taps(arguments.taps, rpc_addr)?,
+        task_metrics: arguments.task_metrics != Some(Switch::Off),
         advertised_host: settings.text("advertised-host", arguments.advertised_host.as_deref()),
         metrics_addr: settings.some_address("metrics-addr", arguments.metrics_addr.as_deref())?,
         state_dir: Some(state_dir.clone()),

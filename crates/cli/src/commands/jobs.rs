@@ -77,12 +77,13 @@ pub async fn list(arguments: ListArguments, settings: &Settings) -> Result<Exit,
                     plain(&j["name"]),
                     plain(&j["id"]),
                     plain(&j["status"]),
+                    plain(&j["health"]["state"]),
                     plain(&j["restarts"]),
                     time(&j["startedAtMs"]),
                 ]
             })
             .collect();
-        table(&["name", "id", "status", "restarts", "started"], rows)
+        table(&["name", "id", "status", "health", "restarts", "started"], rows)
     });
     Ok(Exit::Ok)
 }
@@ -146,6 +147,15 @@ fn describe_text(job: &Value) -> String {
     line("Status:", format!("{}{message}", plain(&job["status"])));
     if let Some(failure) = job["failure"].as_str() {
         line("Last failure:", failure.to_owned());
+    }
+    line("Health:", plain(&job["health"]["state"]));
+    for reason in items(&job["health"], "reasons") {
+        line("", format!("{} (since {})", plain(&reason["text"]), time(&reason["sinceMs"])));
+    }
+    for slo in items(job, "slos") {
+        let state = if slo["breached"] == true { "BROKEN" } else { "kept" };
+        let (value, limit) = (plain(&slo["value"]), plain(&slo["limit"]));
+        line("SLO:", format!("{} {state}: {value}, limit {limit}", plain(&slo["slo"])));
     }
     line("Started:", time(&job["startedAtMs"]));
     line("Ended:", time(&job["endedAtMs"]));

@@ -1,9 +1,10 @@
-//! The blackhole sink: drops every row, and can measure how late rows arrive. Known only
-//! to the registry in `lib.rs`.
+//! The blackhole sink: drops every row, can measure how late rows arrive, and can be slow
+//! on purpose. Known only to the registry in `lib.rs`.
 
 mod histogram;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use model::arrow::array::{Array, AsArray, RecordBatch};
@@ -12,6 +13,7 @@ use model::connector::{ConnectorInfo, OptionError, Role, SinkSpec};
 use model::sink::{Committable, Sink, SinkWriter, WriterContext};
 use model::{CheckpointId, Clock, Error, Result};
 use serde_json::json;
+use tokio::time::Instant;
 
 use self::histogram::Histogram;
 use crate::options::{Options, WithHelp};
@@ -28,6 +30,8 @@ pub fn info() -> ConnectorInfo {
             "properties": {
                 "latencyColumn": { "type": "string",
                     "description": "BIGINT column with a time in microseconds since the epoch; how long ago that was on arrival is the latency reported." },
+                "rowsPerSecond": { "type": "integer", "minimum": 1,
+                    "description": "Takes at most so many rows a second per subtask: a slow sink, to see what a job does behind one." },
             }
         }),
     }
@@ -35,12 +39,15 @@ pub fn info() -> ConnectorInfo {
 
 /// Checks the options. No I/O.
 pub fn sink(spec: &SinkSpec) -> Result<Arc<dyn Sink>, OptionError> {
-    let options = Options::of_sink(&spec.options, &["latencyColumn"])?;
+    let options = Options::of_sink(&spec.options, &["latencyColumn", "rowsPerSecond"])?;
+    let rows_per_second = options.count("rowsPerSecond", 1)?;
     let column = options.string("latencyColumn")?;
-    let Some(name) = column else { return Ok(Arc::new(BlackholeSink { latency: None })) };
+    let Some(name) = column else {
+        return Ok(Arc::new(BlackholeSink { latency: None, rows_per_second }));
+    };
     match spec.schema.column_with_name(name) {
         Some((index, field)) if *field.data_type() == DataType::Int64 => {
-            Ok(Arc::new(BlackholeSink { latency: Some(index) }))
+            Ok(Arc::new(BlackholeSink { latency: Some(index), rows_per_second }))
         }
         Some((_, field)) => Err(options.error(
             "latencyColumn",
@@ -57,12 +64,14 @@ pub fn sink(spec: &SinkSpec) -> Result<Arc<dyn Sink>, OptionError> {
 
 struct BlackholeSink {
     latency: Option<usize>,
+    rows_per_second: Option<u64>,
 }
 
 impl Sink for BlackholeSink {
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>> {
         let latency = self.latency.map(|column| (column, Histogram::default()));
-        Ok(Box::new(BlackholeWriter { latency, clock: context.clock }))
+        let pace = self.rows_per_second.map(|rows| Pace::new(rows, Instant::now()));
+        Ok(Box::new(BlackholeWriter { latency, pace, clock: context.clock }))
     }
 
     fn accepts_changelog(&self) -> bool {
@@ -72,7 +81,26 @@ impl Sink for BlackholeSink {
 
 struct BlackholeWriter {
     latency: Option<(usize, Histogram)>,
+    pace: Option<Pace>,
     clock: Arc<dyn Clock>,
+}
+
+/// When the next rows may be taken, at a bounded rate. Pure.
+struct Pace {
+    per_row: Duration,
+    free_at: Instant,
+}
+
+impl Pace {
+    fn new(rows_per_second: u64, now: Instant) -> Self {
+        Self { per_row: Duration::from_secs_f64(1.0 / rows_per_second as f64), free_at: now }
+    }
+
+    /// Until when taking `rows` lasts that come at `now`.
+    fn take(&mut self, rows: usize, now: Instant) -> Instant {
+        self.free_at = self.free_at.max(now) + self.per_row.mul_f64(rows as f64);
+        self.free_at
+    }
 }
 
 impl BlackholeWriter {
@@ -96,7 +124,13 @@ impl BlackholeWriter {
 impl SinkWriter for BlackholeWriter {
     fn write(&mut self, batch: RecordBatch) -> BoxFuture<'_, Result<()>> {
         let measured = self.measure(&batch);
-        Box::pin(async move { measured })
+        let taken = self.pace.as_mut().map(|pace| pace.take(batch.num_rows(), Instant::now()));
+        Box::pin(async move {
+            if let Some(taken) = taken {
+                tokio::time::sleep_until(taken).await;
+            }
+            measured
+        })
     }
 
     fn prepare_commit(
@@ -148,6 +182,18 @@ mod tests {
         let [p50, _, max] = writer.latency_us().unwrap();
         assert!((970..=1030).contains(&p50), "{p50}");
         assert_eq!(max, 100_000);
+    }
+
+    #[test]
+    fn a_slow_sink_takes_rows_at_its_rate() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut pace = Pace::new(1000, start);
+        assert_eq!(pace.take(500, at(0)), at(500));
+        assert_eq!(pace.take(100, at(500)), at(600));
+        assert_eq!(pace.take(10, at(2000)), at(2010), "what it did not take is not made up for");
+        let error = sink(&spec(json!({ "rowsPerSecond": 0 }))).err().unwrap();
+        assert!(error.message.contains("a whole number from 1"), "{}", error.message);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::dispatcher::SubmitError;
 use crate::plan_view::PlanView;
+use crate::rest::body::Object;
 use crate::rest::jobs::{Answer, Jobs};
 
 #[derive(Debug, Deserialize)]
@@ -21,9 +22,9 @@ pub struct ValidateBody {
 
 pub async fn validate(
     State(jobs): Jobs,
-    body: Result<Json<ValidateBody>, JsonRejection>,
+    body: Result<Json<Object<ValidateBody>>, JsonRejection>,
 ) -> Answer {
-    let Json(body) = body?;
+    let Json(Object(body)) = body?;
     let answer = match jobs.plan(body.format, body.text).await {
         Ok(planned) => json!({
             "ok": true,

@@ -125,6 +125,9 @@ pub async fn trigger(
     query: Result<Query<TriggerQuery>, QueryRejection>,
 ) -> Answer {
     let Query(query) = query?;
+    if query.timeout_ms == Some(0) {
+        return Err(Error::user("`timeoutMs` is 0; leave it out, or give it some time").into());
+    }
     let handle = match jobs.find(&job).map_err(|e| ApiError::missing(&e))? {
         Found::Running(handle) => handle,
         Found::Ended(ended) => {

@@ -67,6 +67,12 @@ pub async fn task_manager(
         "seconds": figure(process, "cpuMs").map(|ms| ms as f64 / 1000.0),
         "percent": rates.map(|r| r.cpu_percent),
     });
+    value["machine"] = json!({
+        "memoryBytes": figure(process, "physicalBytes"),
+        "availableBytes": figure(process, "freeBytes"),
+        "processors": figure(process, "processors"),
+        "cpuPercent": rates.map(|r| r.machine_percent),
+    });
     value["network"] = json!({
         "inBytes": figure(process, "networkInBytes"),
         "outBytes": figure(process, "networkOutBytes"),

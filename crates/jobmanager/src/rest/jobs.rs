@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::details::JobSnapshot;
 use crate::dispatcher::{Dispatcher, Submission};
 use crate::metrics_history::{JOB_METRICS, VERTEX_METRICS};
+use crate::rest::body::Object;
 use crate::rest::{ApiError, checkpoints, secrets};
 use crate::slo::exact_ms;
 
@@ -62,9 +63,9 @@ pub async fn snapshot(jobs: &Arc<Dispatcher>, job: &str) -> Result<Arc<JobSnapsh
 
 pub async fn submit(
     State(jobs): Jobs,
-    body: Result<Json<SubmitBody>, JsonRejection>,
+    body: Result<Json<Object<SubmitBody>>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let Json(body) = body?;
+    let Json(Object(body)) = body?;
     if body.name.as_ref().is_some_and(|n| n.trim().is_empty()) {
         return Err(Error::user("`name` must not be empty").into());
     }

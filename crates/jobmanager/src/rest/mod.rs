@@ -3,6 +3,7 @@
 
 pub(crate) mod auth;
 mod authoring;
+mod body;
 mod checkpoints;
 mod cluster;
 mod error;

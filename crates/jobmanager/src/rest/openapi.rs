@@ -2,11 +2,16 @@
 //! The schemas are in `openapi/`.
 
 mod cluster_schemas;
+mod examples;
 mod form;
 mod job_schemas;
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use serde_json::{Map, Value, json};
+
+use crate::metrics_history::{JOB_METRICS, VERTEX_METRICS};
 
 use form::reference;
 
@@ -345,10 +350,20 @@ fn described(operation: &Operation) -> Value {
     if let Some(body) = body {
         described["requestBody"] = json!({
             "required": true,
-            "content": { "application/json": { "schema": reference(body) } },
+            "content": { "application/json": {
+                "schema": reference(body),
+                "examples": examples::of(operation.id),
+            } },
         });
     }
     described
+}
+
+/// Of numbers in queries: what JSON carries exactly.
+const GREATEST: i64 = (1 << 53) - 1;
+
+fn whole(least: i64, default: i64) -> Value {
+    json!({ "type": "integer", "minimum": least, "maximum": GREATEST, "default": default })
 }
 
 fn parameters(operation: &Operation) -> Vec<Value> {
@@ -372,22 +387,24 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     }
     if operation.path.contains("{log}") {
         add("log", "path", text(), "Id of the log, from the list of logs");
-        let bytes = json!({ "type": "integer", "minimum": 0, "default": 65536 });
+        let bytes = whole(0, 65_536);
         add("tail", "query", bytes, "Bytes of its end");
     }
     match operation.id {
         "triggerCheckpoint" => {
-            let ms = json!({ "type": "integer", "minimum": 0, "default": 60000 });
+            let ms = whole(1, 60_000);
             add("timeoutMs", "query", ms, "How long to wait for it");
         }
         "getMetricsHistory" => {
             let vertex = json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" });
             add("vertex", "query", vertex, "Id of a vertex; absent: the job as a whole");
-            add("metric", "query", text(), "Its name, such as recordsInPerSecond");
+            let names: BTreeSet<&str> = JOB_METRICS.into_iter().chain(VERTEX_METRICS).collect();
+            let metric = json!({ "type": "string", "enum": names });
+            add("metric", "query", metric, "Its name; a job as a whole has some of them");
             if let Some(metric) = list.last_mut() {
                 metric["required"] = true.into();
             }
-            let ms = json!({ "type": "integer" });
+            let ms = json!({ "type": "integer", "minimum": -GREATEST, "maximum": GREATEST });
             list.push(json!({
                 "name": "sinceMs", "in": "query", "schema": ms,
                 "description": "Only points from then on, ms since the epoch",

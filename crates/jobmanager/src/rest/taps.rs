@@ -18,6 +18,7 @@ use crate::details::{JobSnapshot, VertexDetails};
 use crate::dispatcher::Dispatcher;
 use crate::gateway::{TapRequest, TapStream};
 use crate::rest::ApiError;
+use crate::rest::body::Object;
 use crate::rest::events::{self, Events, Gone, Stream};
 use crate::rest::jobs::{Jobs, snapshot};
 
@@ -40,9 +41,9 @@ pub struct TapBody {
 pub async fn open(
     State(jobs): Jobs,
     Path(job): Path<String>,
-    body: Result<Json<TapBody>, JsonRejection>,
+    body: Result<Json<Object<TapBody>>, JsonRejection>,
 ) -> Result<Stream, ApiError> {
-    let Json(body) = body?;
+    let Json(Object(body)) = body?;
     let snapshot = snapshot(&jobs, &job).await?;
     if !jobs.taps() {
         let text = "this job manager does not show rows";
@@ -50,7 +51,11 @@ pub async fn open(
             .help("start it with --taps on, if whoever reaches it may see the data"));
     }
     let (vertex, operator) = target(&snapshot, &body)?;
-    let limit = body.limit.unwrap_or(MAX_ROWS).clamp(1, MAX_ROWS);
+    let limit = body.limit.unwrap_or(MAX_ROWS);
+    if !(1..=MAX_ROWS).contains(&limit) {
+        let text = format!("`limit` is {limit}; a tap shows 1 to {MAX_ROWS} rows");
+        return Err(model::Error::user(text).into());
+    }
     let streams = connect(&jobs, &snapshot, vertex, &operator, limit).await?;
     events::open(&jobs, async move |events: Events| relay(streams, limit, events).await)
 }

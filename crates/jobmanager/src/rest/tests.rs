@@ -114,6 +114,28 @@ async fn a_job_is_submitted_seen_and_canceled() {
     server.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_list_is_no_body_and_numbers_have_bounds() {
+    let storage = tempfile::tempdir().unwrap();
+    let server = server(&storage).await;
+    let at = server.http_addr;
+    for path in ["/api/v1/jobs", "/api/v1/jobs/validate"] {
+        let (status, answer) = request(at, "POST", path, Some(json!(["ok"]))).await;
+        assert_eq!((status, &answer["error"]["code"]), (422, &json!("INVALID_BODY")), "{path}");
+    }
+    let body = json!({ "jobFile": "ok", "name": "mine" });
+    request(at, "POST", "/api/v1/jobs", Some(body)).await;
+    for limit in [json!(0), json!(10_001)] {
+        let body = json!({ "vertex": "numbers", "limit": limit });
+        let (status, answer) = request(at, "POST", "/api/v1/jobs/mine/taps", Some(body)).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("INVALID")), "{limit}");
+    }
+    let path = "/api/v1/jobs/mine/checkpoints?timeoutMs=0";
+    let (status, answer) = request(at, "POST", path, None).await;
+    assert_eq!((status, &answer["error"]["code"]), (400, &json!("INVALID")));
+    server.shutdown().await.unwrap();
+}
+
 /// Reads an event stream until `enough` says so.
 async fn read_events(
     addr: SocketAddr,

@@ -99,7 +99,10 @@ const PRINT: &[Rule] = &[
     ("standard-error", "", Form::Ignored),
     ("limit", "limit", Form::Number),
 ];
-const BLACKHOLE: &[Rule] = &[("latency-column", "latencyColumn", Form::Text)];
+const BLACKHOLE: &[Rule] = &[
+    ("latency-column", "latencyColumn", Form::Text),
+    ("rows-per-second", "rowsPerSecond", Form::Number),
+];
 
 /// Whether the connector knows its columns itself.
 pub(crate) fn brings_schema(connector: &str) -> bool {

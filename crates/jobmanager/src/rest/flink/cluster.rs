@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use model::execution_state::JobStatus;
 use serde_json::{Value, json};
 
-use super::{Answer, Facade, FlinkError, Shared, request};
+use super::{Answer, Facade, Shared, request};
 
 /// The version of Flink whose API this is; ours stands beside it.
 const FLINK_VERSION: &str = "2.2-compatible";
@@ -115,42 +115,6 @@ pub async fn environment() -> Json<Value> {
 pub async fn environment_of_job(State(facade): Shared, Path(job): Path<String>) -> Answer {
     request::job(&facade, &job).await?;
     Ok(Json(process()))
-}
-
-/// The job manager writes its log to stderr and keeps no file of it.
-pub async fn job_manager_logs() -> Json<Value> {
-    Json(json!({ "logs": [] }))
-}
-
-pub async fn job_manager_log(Path(_log): Path<String>) -> FlinkError {
-    FlinkError::not_found("This file does not exist in JobManager log dir.")
-}
-
-/// One entry per thread of this process: its name and what it does.
-pub async fn job_manager_threads() -> Answer {
-    let threads = tokio::task::spawn_blocking(own_threads).await;
-    let threads = threads
-        .map_err(|e| model::Error::internal("listing the threads broke off").caused_by(e))?;
-    Ok(Json(json!({ "threadInfos": threads })))
-}
-
-/// Of Linux's `/proc/self/task`; empty elsewhere.
-fn own_threads() -> Vec<Value> {
-    let Ok(entries) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
-    let threads = entries.flatten().filter_map(|entry| {
-        let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
-        let status = std::fs::read_to_string(entry.path().join("status")).ok()?;
-        let state = status.lines().find_map(|l| l.strip_prefix("State:"))?.trim().to_owned();
-        Some(thread(name.trim(), &entry.file_name().to_string_lossy(), &state))
-    });
-    threads.collect()
-}
-
-pub(super) fn thread(name: &str, id: &str, state: &str) -> Value {
-    json!({
-        "threadName": name,
-        "stringifiedThreadInfo": format!("\"{name}\" Id={id} {state}\n"),
-    })
 }
 
 pub async fn job_manager_log_url(

@@ -8,6 +8,8 @@ mod cluster;
 mod error;
 mod exceptions;
 mod figures;
+mod flame_graph;
+mod inspection;
 mod jobs;
 mod metric_names;
 mod metrics;
@@ -36,6 +38,7 @@ use triggers::Triggers;
 pub(crate) struct Facade {
     dispatcher: Arc<Dispatcher>,
     triggers: Triggers,
+    flame_graphs: flame_graph::FlameGraphs,
 }
 
 type Shared = State<Arc<Facade>>;
@@ -49,7 +52,11 @@ impl Facade {
 
 /// Every route of the facade, at `/` and at `/v1`.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(dispatcher: Arc<Dispatcher>) -> Router<S> {
-    let facade = Arc::new(Facade { dispatcher, triggers: Triggers::default() });
+    let facade = Arc::new(Facade {
+        dispatcher,
+        triggers: Triggers::default(),
+        flame_graphs: Default::default(),
+    });
     let routes = cluster_routes()
         .merge(job_routes())
         .merge(vertex_routes())
@@ -66,19 +73,23 @@ fn cluster_routes() -> Router<Arc<Facade>> {
         .route("/jars", get(cluster::jars))
         .route("/jobmanager/config", get(cluster::job_manager_config))
         .route("/jobmanager/environment", get(cluster::environment))
-        .route("/jobmanager/logs", get(cluster::job_manager_logs))
-        .route("/jobmanager/logs/{log}", get(cluster::job_manager_log))
+        .route("/jobmanager/log", get(inspection::job_manager_main_log))
+        .route("/jobmanager/logs", get(inspection::job_manager_logs))
+        .route("/jobmanager/logs/{log}", get(inspection::job_manager_log))
         .route("/jobmanager/metrics", get(metrics::job_manager))
-        .route("/jobmanager/thread-dump", get(cluster::job_manager_threads))
+        .route("/jobmanager/stdout", get(inspection::job_manager_stdout))
+        .route("/jobmanager/thread-dump", get(inspection::job_manager_threads))
         .route("/savepoint-disposal", post(refused::savepoint_disposal))
         .route("/savepoint-disposal/{trigger}", get(refused::savepoint_status))
         .route("/taskmanagers", get(task_managers::list))
         .route("/taskmanagers/metrics", get(metrics::task_managers))
         .route("/taskmanagers/{taskmanager}", get(task_managers::details))
-        .route("/taskmanagers/{taskmanager}/logs", get(task_managers::logs))
-        .route("/taskmanagers/{taskmanager}/logs/{log}", get(task_managers::log))
+        .route("/taskmanagers/{taskmanager}/log", get(inspection::task_manager_main_log))
+        .route("/taskmanagers/{taskmanager}/logs", get(inspection::task_manager_logs))
+        .route("/taskmanagers/{taskmanager}/logs/{log}", get(inspection::task_manager_log))
         .route("/taskmanagers/{taskmanager}/metrics", get(metrics::task_manager))
-        .route("/taskmanagers/{taskmanager}/thread-dump", get(task_managers::threads))
+        .route("/taskmanagers/{taskmanager}/stdout", get(inspection::task_manager_stdout))
+        .route("/taskmanagers/{taskmanager}/thread-dump", get(inspection::task_manager_threads))
 }
 
 fn job_routes() -> Router<Arc<Facade>> {
@@ -122,7 +133,7 @@ fn vertex_routes() -> Router<Arc<Facade>> {
         .route("/", get(vertices::details))
         .route("/accumulators", get(vertices::accumulators))
         .route("/backpressure", get(vertices::backpressure))
-        .route("/flamegraph", get(vertices::flame_graph))
+        .route("/flamegraph", get(flame_graph::of_vertex))
         .route("/jm-operator-metrics", get(vertices::job_manager_metrics))
         .route("/metrics", get(metrics::vertex))
         .route("/subtasks/accumulators", get(subtasks::accumulators))

@@ -2,7 +2,7 @@
 //! collectors) are zero; what the process reports of itself is given where Flink has a
 //! place for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::resource_manager::TaskManagerView;
 
-use super::{Answer, Facade, FlinkError, Shared, cluster};
+use super::{Answer, Facade, FlinkError, Shared};
 
 /// Where the data planes of the task managers listen, by id.
 pub(super) struct Endpoints(BTreeMap<TaskManagerId, String>);
@@ -100,7 +100,7 @@ fn shown(manager: &TaskManagerView, assigned: &Assigned) -> Value {
         "totalResource": resource(info.slots as usize),
         "freeResource": resource(manager.free_slots),
         "hardware": {
-            "cpuCores": info.slots,
+            "cpuCores": figure(manager, "processors"),
             "physicalMemory": figure(manager, "physicalBytes"),
             "freeMemory": figure(manager, "freeBytes"),
             "managedMemory": 0,
@@ -175,38 +175,4 @@ fn memory(manager: &TaskManagerView) -> Value {
         metrics[name] = 0.into();
     }
     metrics
-}
-
-/// The process writes its log to stderr and keeps no file of it.
-pub async fn logs(State(facade): Shared, Path(id): Path<String>) -> Answer {
-    find(&facade, &id)?;
-    Ok(Json(json!({ "logs": [] })))
-}
-
-pub async fn log(
-    State(facade): Shared,
-    Path((id, _log)): Path<(String, String)>,
-) -> Result<(), FlinkError> {
-    find(&facade, &id)?;
-    Err(FlinkError::not_found("This file does not exist in TaskManager log dir."))
-}
-
-/// One entry per task: tasks, not threads, are what a task manager runs.
-pub async fn threads(State(facade): Shared, Path(id): Path<String>) -> Answer {
-    let manager = find(&facade, &id)?;
-    let assigned = assigned(&facade).await;
-    let jobs = assigned.get(&manager.info.id);
-    let tasks: BTreeSet<(JobId, &String)> = jobs
-        .into_iter()
-        .flatten()
-        .flat_map(|(job, slots)| slots.values().flatten().map(|name| (*job, name)))
-        .collect();
-    let threads: Vec<Value> = tasks
-        .into_iter()
-        .enumerate()
-        .map(|(index, (job, name))| {
-            cluster::thread(name, &(index + 1).to_string(), &format!("RUNNABLE of job {job}"))
-        })
-        .collect();
-    Ok(Json(json!({ "threadInfos": threads })))
 }

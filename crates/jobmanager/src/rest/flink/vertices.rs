@@ -155,13 +155,6 @@ pub async fn accumulators(State(facade): Shared, Path((job, vertex)): Ids) -> An
     Ok(Json(json!({ "id": vertex.id, "user-accumulators": [] })))
 }
 
-/// Switched off, as by default in Flink.
-pub async fn flame_graph(State(facade): Shared, Path((job, vertex)): Ids) -> Answer {
-    let job = request::job(&facade, &job).await?;
-    request::vertex(&job, &vertex)?;
-    Ok(Json(json!({ "endTimestamp": -2 })))
-}
-
 /// What runs of a vertex in the job manager has no metrics of its own.
 pub async fn job_manager_metrics(State(facade): Shared, Path((job, vertex)): Ids) -> Answer {
     let job = request::job(&facade, &job).await?;

@@ -11,7 +11,9 @@ pub(super) fn all() -> Map<String, Value> {
     };
     add("Any", any());
     add("Text", text());
-    add("EventStream", json!({ "type": "string", "description": "Server-sent events" }));
+    let mut event = object(&[("event", text()), ("id", text()), ("data", text())]);
+    event["description"] = "One server-sent event; its data is JSON, and ids count from 1".into();
+    add("EventStream", event);
     let error = object(&[
         ("code", text()),
         ("message", text()),
@@ -41,6 +43,12 @@ pub(super) fn all() -> Map<String, Value> {
         ("process", maybe(number())),
     ]);
     let cpu = object(&[("seconds", maybe(real())), ("percent", maybe(real()))]);
+    let machine = object(&[
+        ("memoryBytes", maybe(number())),
+        ("availableBytes", maybe(number())),
+        ("processors", maybe(number())),
+        ("cpuPercent", maybe(real())),
+    ]);
     let network = object(&[
         ("inBytes", maybe(number())),
         ("outBytes", maybe(number())),
@@ -59,6 +67,7 @@ pub(super) fn all() -> Map<String, Value> {
     details.extend([
         ("memory", memory),
         ("cpu", cpu),
+        ("machine", machine),
         ("network", network),
         ("pid", maybe(number())),
         ("uptimeMs", number()),
@@ -77,10 +86,13 @@ pub(super) fn all() -> Map<String, Value> {
             ("taps", flag()),
         ]),
     );
-    add(
-        "Logs",
-        object(&[("logs", list(object(&[("id", text()), ("name", text()), ("bytes", number())])))]),
-    );
+    let log = object(&[
+        ("id", text()),
+        ("name", text()),
+        ("bytes", number()),
+        ("modifiedAtMs", number()),
+    ]);
+    add("Logs", object(&[("logs", list(log))]));
     add(
         "Dump",
         object(&[
@@ -91,12 +103,16 @@ pub(super) fn all() -> Map<String, Value> {
             ("tasks", list(any())),
         ]),
     );
+    let task = object(&[("job", text()), ("vertex", text()), ("subtask", number())]);
     add(
         "Profile",
         object(&[
             ("seconds", number()),
             ("samples", number()),
-            ("stacks", list(object(&[("frames", list(text())), ("count", number())]))),
+            (
+                "stacks",
+                list(object(&[("frames", list(text())), ("count", number()), ("task?", task)])),
+            ),
         ]),
     );
     schemas
