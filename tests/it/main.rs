@@ -15,6 +15,7 @@ mod http;
 mod image;
 mod kills;
 mod limits;
+mod newcomer;
 mod oracle;
 mod s3;
 mod tidy;

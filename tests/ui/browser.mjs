@@ -37,10 +37,13 @@ export async function openBrowser() {
   };
 }
 
-/** What axe finds serious or critical in the page as it is now. */
-export async function barriers(page) {
+/** What axe finds serious or critical in the page as it is now; of `rules` only when they are given. */
+export async function barriers(page, rules = null) {
   await page.addScriptTag({ path: AXE });
-  const result = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  const result = await page.evaluate(
+    (only) => globalThis.axe.run(document, { resultTypes: ['violations'], ...(only ? { runOnly: { type: 'rule', values: only } } : {}) }),
+    rules,
+  );
   const grave = result.violations.filter((v) => v.impact === 'serious' || v.impact === 'critical');
   return grave.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.target.join(' ')} ${n.any[0]?.message ?? ''}`).join(' | ')}`);
 }
@@ -55,9 +58,10 @@ export async function assertFits(page, what) {
   assert.ok(over <= 0, `${what} is ${over} px too wide`);
 }
 
-/** Keeps a picture when SCREENSHOTS names a folder. */
-export async function picture(page, name, options = {}) {
+/** Keeps a picture when SCREENSHOTS names a folder. `settle`: when figures had time to come. */
+export async function picture(page, name, { settle = false, ...options } = {}) {
   if (!process.env.SCREENSHOTS) return;
+  if (settle) await page.waitForTimeout(2500);
   await mkdir(process.env.SCREENSHOTS, { recursive: true });
   await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), ...options });
 }

@@ -2,7 +2,7 @@
 //! registry in `lib.rs`.
 //!
 //! Reading: `splits.rs` (enumerator) lists files (`listing.rs`) and cuts them into splits;
-//! `reader.rs` reads them through `text.rs` (over `chunks.rs`, `records.rs`, `bad_records.rs`, `csv.rs`,
+//! `reader.rs` reads them, at a pace when asked (`pace.rs`), through `text.rs` (over `chunks.rs`, `records.rs`, `bad_records.rs`, `csv.rs`,
 //! `json.rs`) or `parquet.rs`. Writing: `writer.rs` fills files (`rolling.rs`,
 //! `encoder.rs`) in a hidden staging directory; `committer.rs` moves them to their final
 //! names after the checkpoint.
@@ -16,6 +16,7 @@ mod encoder;
 mod json;
 mod listing;
 mod options;
+mod pace;
 mod parquet;
 mod reader;
 mod records;
@@ -36,7 +37,9 @@ use model::{Result, row_kind};
 use self::committer::FilesystemCommitter;
 use self::listing::Location;
 use self::options::{SinkOptions, SourceOptions};
+use self::pace::Pace;
 use self::reader::{FileReader, ReadPlan};
+use self::records::BLOCK_RECORDS;
 use self::splits::FileEnumerator;
 use self::writer::FilesystemWriter;
 
@@ -89,13 +92,16 @@ impl Source for FilesystemSource {
     }
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn SourceReader>> {
+        let rate = self.options.rows_per_second;
+        let pace = rate.map(|rate| Pace::new(rate, context.parallelism));
         let plan = ReadPlan {
             options: self.options.clone(),
             location: Location::open(&self.options.path)?,
             declared: Arc::clone(&self.declared),
             projected: Arc::clone(&self.projected),
+            batch_rows: pace.as_ref().map_or(BLOCK_RECORDS, Pace::batch_rows),
         };
-        Ok(Box::new(FileReader::new(Arc::new(plan), context.clock)))
+        Ok(Box::new(FileReader::new(Arc::new(plan), context.clock, pace)))
     }
 }
 

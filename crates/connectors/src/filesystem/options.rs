@@ -9,7 +9,8 @@ use super::compression::{Compression, ParquetCompression};
 use super::{csv, json as json_format};
 use crate::options::{Options, WithHelp};
 
-const SOURCE: [&str; 6] = ["path", "format", "compression", "splitSize", "watch", "onBadRecord"];
+const SOURCE: [&str; 7] =
+    ["path", "format", "compression", "splitSize", "watch", "rowsPerSecond", "onBadRecord"];
 const SINK: [&str; 5] = ["path", "format", "compression", "rolling", "changelog"];
 const FORMAT: [&str; 7] =
     ["type", "delimiter", "header", "quote", "nullValue", "timestampFormat", "multiline"];
@@ -80,6 +81,8 @@ pub(super) struct SourceOptions {
     pub(super) split_size: u64,
     /// How often to look for new files; `None`: once.
     pub(super) watch_ms: Option<i64>,
+    /// Of all readers together; `None`: as fast as rows are taken.
+    pub(super) rows_per_second: Option<u64>,
     pub(super) on_bad_record: OnBadRecord,
 }
 
@@ -140,6 +143,7 @@ impl SourceOptions {
             compression: compression.flatten(),
             split_size: options.bytes("splitSize")?.unwrap_or(DEFAULT_SPLIT_SIZE),
             watch_ms: options.duration_ms("watch")?,
+            rows_per_second: options.count("rowsPerSecond", 0)?.filter(|r| *r > 0),
             on_bad_record,
         })
     }
@@ -369,6 +373,8 @@ pub(super) fn source_info() -> ConnectorInfo {
                     "description": "Files are read in parts of this size." },
                 "watch": { "type": "string",
                     "description": "Look for new files this often, without end. Absent: read what is there and end." },
+                "rowsPerSecond": { "type": "integer", "minimum": 0, "default": 0,
+                    "description": "At most this many rows a second, shared evenly by the subtasks: files are replayed at a pace. 0: as fast as rows are taken." },
                 "onBadRecord": { "type": "string", "enum": ["fail", "skip", "dead-letter"],
                     "default": "fail", "description": "What happens to a record that cannot be decoded." },
             }
