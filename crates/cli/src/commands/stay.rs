@@ -31,15 +31,14 @@ fn is_free(addr: SocketAddr) -> bool {
     TcpListener::bind(addr).is_ok()
 }
 
-/// What to look at, with addresses.
+/// Where to look, and what there is to see.
 pub(super) fn guide(url: &str, id: &str) -> String {
-    let job = format!("{url}/ui/jobs/{id}");
     format!(
-        "\nThe web UI is at {url}/ui/ until you press Ctrl-C. This job:\n\
-         \n  {job}\n      the topology: what flows where and how fast, event time, who is busy\
-         \n  {job}/checkpoints\n      every checkpoint as it completes, and who was last\
-         \n  {job}/results\n      rows as they pass: start the tap\
-         \n  {job}/why\n      what holds the job back, in a sentence\n"
+        "\nThe web UI is up until you press Ctrl-C, with this job at\n\n    {url}/ui/jobs/{id}\n\
+         \n  Topology     what flows where and how fast, how far event time is, who is busy\
+         \n  Checkpoints  each as it completes, and who was last\
+         \n  Results      rows as they pass: start the tap\
+         \n  Why          what holds the job back, in a sentence\n"
     )
 }
 
