@@ -154,7 +154,7 @@ test('live: the streamctl line of each view does work', async () => {
   const at = `/ui/jobs/${house}`;
   const worker = (await cluster.get('/taskmanagers')).taskManagers[0].id;
   const views = [
-    '/ui/', at, `${at}/checkpoints`, `${at}/checkpoints/1`, `${at}/why`, `${at}/exceptions`, `${at}/timeline`, `${at}/configuration`,
+    '/ui/', at, `${at}/checkpoints`, `${at}/why`, `${at}/exceptions`, `${at}/timeline`, `${at}/configuration`,
     `${at}/source`, '/ui/taskmanagers', `/ui/taskmanagers/${worker}`, `/ui/taskmanagers/${worker}/logs`, '/ui/jobmanager', '/ui/jobmanager/logs',
   ];
   const lines = new Set();
