@@ -15,7 +15,7 @@ setup:
 build: setup ## Build streamctl (release)
 	@scripts/build.sh
 
-run: build ## Run the main job (flights) on the embedded cluster and show what it found
+run: build ## Run the main job (flights), show what it found; on a terminal: replay it for the web UI
 	@scripts/run-flights.sh $(STREAMCTL)
 
 test: ## Every test: unit, contract, process and data tests, formatting and lints
@@ -32,6 +32,7 @@ bench-flink: build ## Run the Nexmark queries on Weir and on real Flink in turn 
 	@scripts/bench_flink.py $(BENCH)
 
 ui: build ## Test the web UI in a real browser against a live cluster
+	@scripts/setup.sh test
 	@scripts/ui.sh $(STREAMCTL)
 
 fmt: ## Format the code

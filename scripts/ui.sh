@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export STREAMCTL=${1:-${STREAMCTL:-$PWD/target/release/streamctl}}
 export CHROMIUM=${CHROMIUM:-/usr/bin/chromium}
+# Where setup.sh puts Node when the machine has none.
+PATH=$PATH:${WEIR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/weir}/venv-$(sha256sum scripts/requirements.txt | cut -c1-12)/bin
 
 for tool in node npm "$CHROMIUM"; do
   if ! command -v "$tool" >/dev/null; then

@@ -24,5 +24,6 @@ export default defineConfig({
       },
     },
   },
-  server: { host: '127.0.0.1', proxy: { '/api': { target: server, changeOrigin: true } } },
+  // The examples are those of the repository.
+  server: { host: '127.0.0.1', fs: { allow: ['..'] }, proxy: { '/api': { target: server, changeOrigin: true } } },
 });

@@ -2,13 +2,13 @@
 // `*.test.mjs` beside it.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 // The packages are the UI's own development packages.
 const require = createRequire(new URL('../../webui/package.json', import.meta.url));
 const { chromium } = require('playwright-core');
-const AXE = require.resolve('axe-core/axe.min.js');
+const AXE = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run',
@@ -37,10 +37,17 @@ export async function openBrowser() {
   };
 }
 
-/** What axe finds serious or critical in the page as it is now. */
-export async function barriers(page) {
-  await page.addScriptTag({ path: AXE });
-  const result = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+/** What axe finds serious or critical in the page as it is now; of `rules` only when they are given. */
+export async function barriers(page, rules = null) {
+  // Past the page's content security policy, which rightly refuses a script of ours.
+  const session = await page.context().newCDPSession(page);
+  const { exceptionDetails } = await session.send('Runtime.evaluate', { expression: AXE });
+  assert.equal(exceptionDetails, undefined);
+  await session.detach();
+  const result = await page.evaluate(
+    (only) => globalThis.axe.run(document, { resultTypes: ['violations'], ...(only ? { runOnly: { type: 'rule', values: only } } : {}) }),
+    rules,
+  );
   const grave = result.violations.filter((v) => v.impact === 'serious' || v.impact === 'critical');
   return grave.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.target.join(' ')} ${n.any[0]?.message ?? ''}`).join(' | ')}`);
 }
@@ -55,9 +62,10 @@ export async function assertFits(page, what) {
   assert.ok(over <= 0, `${what} is ${over} px too wide`);
 }
 
-/** Keeps a picture when SCREENSHOTS names a folder. */
-export async function picture(page, name, options = {}) {
+/** Keeps a picture when SCREENSHOTS names a folder. `settle`: when figures had time to come. */
+export async function picture(page, name, { settle = false, ...options } = {}) {
   if (!process.env.SCREENSHOTS) return;
+  if (settle) await page.waitForTimeout(2500);
   await mkdir(process.env.SCREENSHOTS, { recursive: true });
   await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), ...options });
 }

@@ -73,16 +73,25 @@ export async function startCluster({ taskManagers = 2, slots = 4 } = {}) {
       const worker = workers.find((w) => w.id === id);
       await stop(worker.child, 'SIGKILL');
     },
-    /** Submits a job file by the command line, as its users do. Answers the job's id. */
-    async submit(file, env = {}) {
-      const child = spawn(STREAMCTL, ['submit', file, '--server', url, '-o', 'json'], { env: { ...process.env, ...env }, cwd: ROOT });
+    /** Runs streamctl to its end. */
+    async streamctl(args, env = {}) {
+      const child = spawn(STREAMCTL, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, cwd: ROOT });
       let out = '';
       let log = '';
       child.stdout.on('data', (piece) => (out += piece));
       child.stderr.on('data', (piece) => (log += piece));
-      const [code] = await once(child, 'exit');
+      const [code] = await once(child, 'close');
+      return { code, out, log };
+    },
+    /** Submits a job file by the command line, as its users do. Answers the job's id. */
+    async submit(file, env = {}) {
+      const { code, out, log } = await cluster.streamctl(['submit', file, '--server', url, '-o', 'json'], env);
       if (code !== 0) throw new Error(log);
       return JSON.parse(out).id;
+    },
+    async cancel(job) {
+      await fetch(`${url}/api/v1/jobs/${job}/cancel`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
+      await until(`${job} to end`, async () => (await cluster.get(`/jobs/${job}`)).status === 'CANCELED');
     },
     async stop() {
       for (const worker of workers) await stop(worker.child, 'SIGKILL');

@@ -1,6 +1,6 @@
 // The web UI against a live cluster: the flights job and a job of 30 operators, a task manager
 // killed before its eyes, a straggler named, a job cancelled, one submitted with a mistake and
-// with its fix. Run by scripts/ui.sh with STREAMCTL.
+// with its fix, a slow operator and a silent source found. Run by scripts/ui.sh with STREAMCTL.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -9,18 +9,29 @@ import { startCluster, text } from './cluster.mjs';
 
 const JOB = 'tests/ui/jobs/auction-house.yaml';
 
-/** True for every row, after needless work. */
-const SLOW_PREDICATE = `${Array.from({ length: 12 }, (_, i) => `length(regexp_replace(repeat(CAST(price + ${i} AS STRING), 40), '[0-4]+', 'x')) > 0`).join(' AND ')}`;
-
 let browser;
 let cluster;
 let house;
+let flights;
+
+/** What a newcomer does: Submit, an example of the menu, Submit. Answers the job's id. */
+async function submitExample(page, example, job) {
+  await page.goto(`${cluster.url}/ui/`);
+  await page.getByRole('link', { name: 'Submit a job' }).first().click();
+  await page.getByLabel('Start from an example').selectOption(example);
+  await page.getByText('This job can run').waitFor();
+  await page.getByRole('button', { name: 'Submit', exact: true }).click();
+  await page.getByRole('heading', { name: job }).waitFor();
+  return (await cluster.get(`/jobs/${job}`)).id;
+}
 
 before(async () => {
   cluster = await startCluster();
   try {
     browser = await openBrowser();
     house = await cluster.submit(JOB);
+    // Slow enough to be there to the end, fast enough to close a day's windows every second.
+    flights = await cluster.submit('examples/flights/job.yaml', { WEIR_FLIGHTS_OUT: join(cluster.folder, 'replayed'), WEIR_FLIGHTS_RATE: '2000' });
     await until('checkpoints', async () => (await cluster.get(`/jobs/${house}`)).checkpoints.completed >= 2);
   } catch (error) {
     await browser?.close();
@@ -42,6 +53,29 @@ test('live: an address without a view leads to the UI', async () => {
   await page.getByText('Live', { exact: false }).first().waitFor();
   await assertAccessible(page, 'overview');
   await picture(page, 'overview');
+  assert.deepEqual(page.errors, []);
+  await page.done();
+});
+
+test('live: the flights job as it is replayed: topology, event time, checkpoints, results', async () => {
+  const page = await browser.page();
+  // The name leads to the job.
+  await page.goto(`${cluster.url}/ui/jobs/flights`);
+  const { vertices } = await cluster.get(`/jobs/${flights}`);
+  await page.waitForFunction((n) => document.querySelectorAll('.react-flow__node').length === n, vertices.length);
+  await page.waitForFunction(() => [...document.querySelectorAll('.exchange-label')].some((e) => /[1-9][\d.]*k?\/s/.test(e.textContent) && /wm \d\d-\d\d/.test(e.textContent)));
+  const mark = page.locator('.stats .watermark');
+  const before = await mark.textContent();
+  await until('event time to move', async () => (await mark.textContent()) !== before);
+  await assertAccessible(page, 'flights');
+  await picture(page, 'flights-topology');
+  await page.getByRole('link', { name: 'Checkpoints' }).click();
+  await page.getByRole('table', { name: 'Checkpoint history' }).getByText('completed').first().waitFor();
+  await page.getByRole('link', { name: 'Results' }).click();
+  await page.getByRole('button', { name: 'Start the tap' }).click();
+  await page.getByRole('table', { name: 'Rows of the tap' }).locator('tbody tr').nth(3).waitFor();
+  await assertAccessible(page, 'results');
+  await picture(page, 'flights-results');
   assert.deepEqual(page.errors, []);
   await page.done();
 });
@@ -112,6 +146,33 @@ test('live: a checkpoint is triggered by its button', async () => {
   await dialog.getByText(/Checkpoint \d+ is complete/).waitFor();
   await dialog.getByRole('button', { name: 'Show it' }).click();
   await page.getByText('manual').first().waitFor();
+  await page.done();
+});
+
+test('live: the streamctl line of each view does work', async () => {
+  const page = await browser.page();
+  const at = `/ui/jobs/${house}`;
+  const worker = (await cluster.get('/taskmanagers')).taskManagers[0].id;
+  const views = [
+    '/ui/', at, `${at}/checkpoints`, `${at}/why`, `${at}/exceptions`, `${at}/timeline`, `${at}/configuration`,
+    `${at}/source`, '/ui/taskmanagers', `/ui/taskmanagers/${worker}`, `/ui/taskmanagers/${worker}/logs`, '/ui/jobmanager', '/ui/jobmanager/logs',
+  ];
+  const lines = new Set();
+  for (const path of views) {
+    await page.goto(cluster.url + path);
+    const line = page.getByLabel('The same with streamctl').last();
+    await line.waitFor();
+    lines.add((await line.textContent()).replace('$ ', '').trim());
+  }
+  assert.ok(lines.size >= 8, [...lines].join('; '));
+  for (const line of lines) {
+    const [tool, ...args] = line.split(' ');
+    assert.equal(tool, 'streamctl', line);
+    // The one that starts a job is tried elsewhere.
+    if (args[0] === 'submit') continue;
+    const { code, log } = await cluster.streamctl(args);
+    assert.equal(code, 0, `${line}: ${log}`);
+  }
   await page.done();
 });
 
@@ -228,21 +289,65 @@ test('live: cancel, and submit again from the last checkpoint', async () => {
   await page.done();
 });
 
-test('live: the slow operator of a planted slow job is named', async () => {
-  const slow = await cluster.submit(JOB, { RATE: '200000', SLOW: SLOW_PREDICATE });
+test('live: a newcomer finds the slow operator of a planted slow job', async () => {
   const page = await browser.page();
-  await page.goto(`${cluster.url}/ui/jobs/${slow}`);
-  await page.locator('.vertex.busy').filter({ hasText: 'dear' }).waitFor({ state: 'attached' });
-  await page.getByRole('link', { name: 'Why' , exact: true }).first().click();
-  await page.locator('.why').filter({ hasText: 'dear' }).waitFor();
+  const slow = await submitExample(page, 'Find the slow operator', 'slow-operator');
+  // Seen by its colour and its word, and said in a sentence that names it.
+  await page.locator('.vertex.busy').filter({ hasText: 'screened' }).waitFor({ state: 'attached' });
+  await page.locator('.vertex.backpressured').filter({ hasText: 'bids' }).waitFor({ state: 'attached' });
+  await picture(page, 'slow-topology');
+  await page.getByRole('link', { name: 'Why', exact: true }).click();
+  await page.locator('.why p').filter({ hasText: /`?screened`? is too slow/ }).waitFor();
+  await page.locator('.evidence').getByRole('link', { name: 'screened' }).first().waitFor();
+  await assertAccessible(page, 'why of a slow job');
   await picture(page, 'slow-why');
-  for (const [width, dark] of [[1440, false], [1440, true], [390, false], [390, true]]) {
-    const other = await browser.page({ width, height: width < 600 ? 844 : 900, dark });
-    await other.goto(`${cluster.url}/ui/jobs/${slow}`);
-    await other.locator('.react-flow__node').first().waitFor();
-    await assertFits(other, `topology at ${width}`);
-    await picture(other, `topology-${width}-${dark ? 'dark' : 'light'}`);
-    await other.done();
-  }
+  await cluster.cancel(slow);
+  assert.deepEqual(page.errors, []);
   await page.done();
 });
+
+test('live: a newcomer is told when a source falls silent', async () => {
+  const page = await browser.page();
+  const silent = await submitExample(page, 'A source that falls silent', 'silent-source');
+  await page.locator('.badge').getByText('RUNNING').first().waitFor();
+  // Nobody reloads the page.
+  await page.locator('.note').getByText('has had no record for').first().waitFor();
+  assert.notEqual((await cluster.get(`/jobs/${silent}`)).health.state, 'ok');
+  await page.getByRole('link', { name: 'Why', exact: true }).click();
+  await page.locator('.why p').filter({ hasText: /Source `?flights`? has been silent/ }).waitFor();
+  await page.getByText('breached').first().waitFor();
+  await assertAccessible(page, 'why of a silent job');
+  await picture(page, 'silent-why');
+  await page.getByRole('link', { name: 'Overview', exact: true }).first().click();
+  const attention = page.locator('.attention li').filter({ hasText: 'silent-source' });
+  await attention.getByText(/flights/).first().waitFor();
+  await assertAccessible(page, 'overview with a silent job');
+  await picture(page, 'overview-attention');
+  assert.deepEqual(page.errors, []);
+  await page.done();
+});
+
+if (process.env.SCREENSHOTS) {
+  test('live: pictures of every view', async () => {
+    const worker = (await cluster.get('/taskmanagers')).taskManagers[0].id;
+    const { vertices } = await cluster.get(`/jobs/${flights}`);
+    const at = `/ui/jobs/${flights}`;
+    const views = {
+      overview: '/ui/', topology: at, vertex: `${at}/vertices/${vertices[1].id}`, checkpoints: `${at}/checkpoints`, why: `${at}/why`,
+      exceptions: `/ui/jobs/${house}/exceptions`, timeline: `/ui/jobs/${house}/timeline`, configuration: `${at}/configuration`, source: `${at}/source`,
+      results: `${at}/results`, submit: '/ui/submit', taskmanagers: '/ui/taskmanagers', taskmanager: `/ui/taskmanagers/${worker}`,
+      logs: `/ui/taskmanagers/${worker}/logs`, dump: `/ui/taskmanagers/${worker}/dump`, flame: `/ui/taskmanagers/${worker}/flame`, jobmanager: '/ui/jobmanager',
+    };
+    for (const [width, dark] of [[1440, false], [1440, true], [390, false], [390, true]]) {
+      const page = await browser.page({ width, height: width < 600 ? 844 : 900, dark });
+      for (const [name, path] of Object.entries(views)) {
+        await page.goto(cluster.url + path);
+        await page.locator('h1').first().waitFor();
+        if (name === 'topology' || name === 'vertex') await page.locator('.react-flow__node').first().waitFor();
+        await assertFits(page, name);
+        await picture(page, `live-${name}-${width}-${dark ? 'dark' : 'light'}`, { settle: true });
+      }
+      await page.done();
+    }
+  });
+}

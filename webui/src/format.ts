@@ -35,7 +35,7 @@ export function bytes(value: number | null | undefined): string {
 export const percent = (value: number | null | undefined, digits = 0): string =>
   value === null || value === undefined ? DASH : `${value.toFixed(digits)}%`;
 
-/** 0.4 ms, 12 ms, 3.2 s, 4m 05s, 2h 10m, 3d 4h */
+/** 0.4 ms, 12 ms, 3.2 s, 4m 05s, 2h 10m, 3d 4h, 12.9 years */
 export function duration(ms: number | null | undefined): string {
   if (ms === null || ms === undefined) return DASH;
   if (ms < 0) return `-${duration(-ms)}`;
@@ -46,7 +46,10 @@ export function duration(ms: number | null | undefined): string {
   const two = (n: number) => String(Math.floor(n)).padStart(2, '0');
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m ${two(seconds % 60)}s`;
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)}h ${two((seconds % 3600) / 60)}m`;
-  return `${Math.floor(seconds / 86_400)}d ${Math.floor((seconds % 86_400) / 3600)}h`;
+  const days = seconds / 86_400;
+  // Old data read again: hours say nothing here.
+  if (days >= 730) return `${(days / 365.25).toFixed(1)} years`;
+  return `${Math.floor(days)}d ${Math.floor((seconds % 86_400) / 3600)}h`;
 }
 
 const pad = (n: number, width = 2) => String(n).padStart(width, '0');

@@ -140,6 +140,11 @@ pub struct RunArguments {
     /// Address of the HTTP API; port 0 takes any.
     #[arg(long, env = "WEIR_HTTP_ADDR", value_name = "HOST:PORT")]
     pub http_addr: Option<String>,
+    /// Stay up after the job has ended, with the web UI and room for other jobs, until
+    /// interrupted (Ctrl-C). The HTTP API is then at 127.0.0.1:8081, or at another port if
+    /// that is taken.
+    #[arg(long)]
+    pub stay: bool,
     /// No progress line.
     #[arg(long, short)]
     pub quiet: bool,

@@ -6,6 +6,7 @@ mod insight;
 mod jobs;
 mod run;
 mod sql;
+mod stay;
 mod task_manager;
 
 use std::time::Duration;

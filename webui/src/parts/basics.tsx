@@ -94,6 +94,14 @@ export function ErrorNote({ error, title }: { error: ApiError; title?: string })
   );
 }
 
+/** A sentence of the job manager: names, which it puts between backticks, as code. */
+export function Sentence({ children }: { children: string }) {
+  const pieces = children.split('`');
+  // An odd number of backticks: one is part of the text.
+  if (pieces.length % 2 === 0) return <>{children}</>;
+  return <>{pieces.map((piece, i) => (i % 2 === 1 ? <code key={i}>{piece}</code> : piece))}</>;
+}
+
 /** Says that this job manager does not have the route, instead of a bare 404. */
 export function Missing({ error, what }: { error: ApiError; what: string }) {
   if (error.status !== 404 && error.status !== 405 && error.status !== 501) return <ErrorNote error={error} />;

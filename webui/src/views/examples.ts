@@ -1,8 +1,14 @@
-// Job files to start from. They need no data but what the generator makes. Called by `submit.tsx`.
+// Job files to start from. They need no data but what the generator makes, and the repository's own.
+// Called by `submit.tsx`.
+import SILENT from '../../../examples/trouble/silent.yaml?raw';
+import SLOW from '../../../examples/trouble/slow.yaml?raw';
 
-export const EXAMPLES: { name: string; language: 'yaml' | 'sql'; text: string }[] = [
+interface Example { name: string; group: string; language: 'yaml' | 'sql'; text: string }
+
+export const EXAMPLES: Example[] = [
   {
     name: 'Busiest auctions',
+    group: 'Streams',
     language: 'yaml',
     text: `# The auctions with the most bids, every two seconds over the last ten.
 apiVersion: weir.dev/v1
@@ -37,6 +43,7 @@ spec:
   },
   {
     name: 'Filter and project',
+    group: 'Streams',
     language: 'yaml',
     text: `# Dear bids, with their price in another currency.
 apiVersion: weir.dev/v1
@@ -58,4 +65,33 @@ spec:
     out: { connector: blackhole, inputs: [priced] }
 `,
   },
+  {
+    name: 'Busiest auctions in SQL',
+    group: 'Streams',
+    language: 'sql',
+    text: `-- How many bids every auction got, every two seconds.
+SET 'pipeline.name' = 'bids-by-auction';
+
+CREATE TABLE bids (
+  auction BIGINT,
+  price BIGINT,
+  dateTime TIMESTAMP(3),
+  WATERMARK FOR dateTime AS dateTime - INTERVAL '2' SECOND
+) WITH ('connector' = 'nexmark', 'table' = 'bid', 'first-event.rate' = '20000');
+
+CREATE TABLE counts (
+  window_start TIMESTAMP(3),
+  auction BIGINT,
+  bids BIGINT,
+  highest BIGINT
+) WITH ('connector' = 'blackhole');
+
+INSERT INTO counts
+SELECT window_start, auction, COUNT(*), MAX(price)
+FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(dateTime), INTERVAL '2' SECOND))
+GROUP BY window_start, window_end, auction;
+`,
+  },
+  { name: 'Find the slow operator', group: 'Trouble', language: 'yaml', text: SLOW },
+  { name: 'A source that falls silent', group: 'Trouble', language: 'yaml', text: SILENT },
 ];

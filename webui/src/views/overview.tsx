@@ -5,7 +5,7 @@ import type { JobRow } from '../api/types';
 import { useNow } from '../api/live';
 import { useCluster } from '../cluster';
 import { ago, bytes, count, duration, rate, whole } from '../format';
-import { CommandLine, Empty, ErrorNote, Loading, Meter, Panel, Stat, Status } from '../parts/basics';
+import { CommandLine, Empty, ErrorNote, Loading, Meter, Panel, Sentence, Stat, Status } from '../parts/basics';
 import { Chart } from '../parts/chart';
 import { useHistory } from '../parts/history';
 import { Icon } from '../parts/icons';
@@ -120,7 +120,7 @@ function Attention({ jobs }: { jobs: JobRow[] }) {
               {job.health.reasons.length === 0 && <div className="clip">{job.failure ?? job.message ?? ''}</div>}
               {job.health.reasons.slice(0, 2).map((reason) => (
                 <div key={reason.kind} className="clip">
-                  {reason.text}
+                  <Sentence>{reason.text}</Sentence>
                   {reason.sinceMs !== null && reason.sinceMs > 0 && <span className="muted"> · {ago(reason.sinceMs, now)}</span>}
                 </div>
               ))}

@@ -13,12 +13,10 @@ import { Icon } from '../parts/icons';
 import { useTitle } from '../parts/title';
 import type { Schema } from '../parts/yaml-completion';
 import { navigate, usePlace } from '../router';
+import { draft, forgetDraft, keepDraft, type Language } from './draft';
 import { EXAMPLES } from './examples';
 
-const DRAFT = 'weir.draft';
 const PAUSE_MS = 350;
-
-type Language = 'yaml' | 'sql';
 
 interface Checked {
   text: string;
@@ -66,16 +64,12 @@ function refused(error: ApiError): Diagnostic[] {
   return all.map(normalise.diagnostic);
 }
 
-function firstText(): string {
-  const draft = sessionStorage.getItem(DRAFT);
-  return draft || EXAMPLES[0].text;
-}
-
 export default function SubmitView() {
   useTitle('Submit a job');
   const { query } = usePlace();
-  const [text, setText] = useState(firstText);
-  const [language, setLanguage] = useState<Language>('yaml');
+  const [first] = useState(() => draft() ?? EXAMPLES[0]);
+  const [text, setText] = useState(first.text);
+  const [language, setLanguage] = useState<Language>(first.language);
   const [from, setFrom] = useState(query.get('from') ?? '');
   const [dropState, setDropState] = useState(false);
   const [checked, setChecked] = useState<Checked | null>(null);
@@ -86,7 +80,7 @@ export default function SubmitView() {
   const round = useRef<AbortController | null>(null);
 
   useEffect(() => {
-    sessionStorage.setItem(DRAFT, text);
+    keepDraft(text, language);
     round.current?.abort();
     const own = new AbortController();
     round.current = own;
@@ -105,7 +99,7 @@ export default function SubmitView() {
     const rest = { ...(from.trim() ? { from: from.trim() } : {}), ...(dropState ? { allowDroppedState: true } : {}) };
     try {
       const done = await send(text, language, rest);
-      sessionStorage.removeItem(DRAFT);
+      forgetDraft();
       navigate(`/jobs/${done.id}`);
     } catch (cause) {
       const failed = asApiError(cause);
@@ -155,8 +149,12 @@ export default function SubmitView() {
                 }}
               >
                 <option value="">Examples…</option>
-                {EXAMPLES.map((x) => (
-                  <option key={x.name}>{x.name}</option>
+                {[...new Set(EXAMPLES.map((x) => x.group))].map((group) => (
+                  <optgroup key={group} label={group}>
+                    {EXAMPLES.filter((x) => x.group === group).map((x) => (
+                      <option key={x.name}>{x.name}</option>
+                    ))}
+                  </optgroup>
                 ))}
               </select>
             </>

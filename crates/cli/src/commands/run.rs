@@ -1,10 +1,12 @@
-//! `streamctl run`: a job on an embedded cluster, with a progress line, until it ends.
+//! `streamctl run`: a job on an embedded cluster, with a progress line, until it ends; with
+//! `--stay` (`stay.rs`) until somebody ends it.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::stay::{self, Place};
 use super::{files, interrupted};
 use crate::access;
 use crate::arguments::RunArguments;
@@ -19,14 +21,21 @@ const POLL: Duration = Duration::from_millis(25);
 /// How often the progress line changes.
 const REDRAW: Duration = Duration::from_millis(500);
 
-/// Exits by the job's outcome: 0 finished, 1 failed or canceled, 130 interrupted.
+/// Exits by the job's outcome: 0 finished, 1 failed or canceled, 130 interrupted. With
+/// `--stay` an interruption is how it ends: 0, unless the job had failed before.
 pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, Failure> {
     let started = Instant::now();
     let (file, planned) = files::planned(&arguments.job)?;
     files::warn(&file.name, &planned);
-    let slots = settings.slots(arguments.slots, planned.graph.slots_needed())?;
-    // Any port: several runs on one machine must not meet.
-    let http_addr = settings.address("http-addr", arguments.http_addr.as_deref(), "127.0.0.1:0")?;
+    let room = if arguments.stay { stay::ROOM } else { 0 };
+    let slots = settings.slots(arguments.slots, planned.graph.slots_needed() + room)?;
+    let asked = arguments.http_addr.as_deref();
+    let Place { addr: http_addr, note } = if arguments.stay {
+        stay::place(settings, asked)?
+    } else {
+        // Any port: several runs on one machine must not meet.
+        Place { addr: settings.address("http-addr", asked, "127.0.0.1:0")?, note: None }
+    };
     let cluster = LocalCluster::start(LocalOptions {
         http_addr,
         taps: settings.taps(arguments.taps, http_addr)?,
@@ -50,21 +59,24 @@ pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, F
     let submitted = client.submit(&text, name.as_deref(), from, false).await?;
     let id = submitted["id"].as_str().unwrap_or_default().to_owned();
     let mut progress = Progress::new(arguments.quiet, started);
-    progress.say(&format!(
-        "{} is job {id}; see it at {}/ui/jobs/{id}",
-        planned.graph.name,
-        cluster.url()
-    ));
+    let see = if arguments.stay {
+        stay::guide(&cluster.url(), &id)
+    } else {
+        format!("{} is job {id}; see it at {}/ui/jobs/{id}", planned.graph.name, cluster.url())
+    };
+    note.iter().chain([&see]).for_each(|text| progress.say(text));
+    // People watch it in the browser: no need to know the end within an instant.
+    let poll = if arguments.stay { REDRAW } else { POLL };
     let watched = tokio::select! { biased;
         () = interrupted() => None,
-        details = watch(&client, &id, &mut progress) => Some(details?),
+        details = watch(&client, &id, poll, &mut progress) => Some(details?),
     };
     let Some(details) = watched else {
-        progress.say("interrupted: canceling the job; its checkpoints stay");
+        progress.say("interrupted: canceling the job");
         let _ = client.post(&format!("/jobs/{id}/cancel"), &json!({})).await;
         wait_for_end(&client, &id).await;
         cluster.shutdown().await?;
-        return Ok(Exit::Interrupted);
+        return Ok(if arguments.stay { Exit::Ok } else { Exit::Interrupted });
     };
     if arguments.summary {
         let checkpoints = client.get(&format!("/jobs/{id}/checkpoints")).await?;
@@ -72,6 +84,10 @@ pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, F
         println!("{summary}");
     }
     let exit = outcome(&details, &mut progress);
+    if arguments.stay {
+        progress.say(&format!("the web UI stays up at {}/ui/: Ctrl-C stops it", cluster.url()));
+        interrupted().await;
+    }
     cluster.shutdown().await?;
     Ok(exit)
 }
@@ -80,14 +96,19 @@ fn ended(details: &Value) -> bool {
     matches!(details["status"].as_str(), Some("FINISHED" | "FAILED" | "CANCELED"))
 }
 
-async fn watch(client: &Client, id: &str, progress: &mut Progress) -> Result<Value, Failure> {
+async fn watch(
+    client: &Client,
+    id: &str,
+    poll: Duration,
+    progress: &mut Progress,
+) -> Result<Value, Failure> {
     loop {
         let details = client.job(id).await?;
         progress.show(&details);
         if ended(&details) {
             return Ok(details);
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(poll).await;
     }
 }
 

@@ -2,7 +2,7 @@
 //! registry in `lib.rs`.
 //!
 //! Reading: `splits.rs` (enumerator) lists files (`listing.rs`) and cuts them into splits;
-//! `reader.rs` reads them through `text.rs` (over `chunks.rs`, `records.rs`, `bad_records.rs`, `csv.rs`,
+//! `reader.rs` reads them, at a pace when asked (`pace.rs`), through `text.rs` (over `chunks.rs`, `records.rs`, `bad_records.rs`, `csv.rs`,
 //! `json.rs`) or `parquet.rs`. Writing: `writer.rs` fills files (`rolling.rs`,
 //! `encoder.rs`, `envelope.rs`, `partitions.rs`) in a hidden staging directory; `committer.rs` moves them to their final
 //! names after the checkpoint.
@@ -17,6 +17,7 @@ mod envelope;
 mod json;
 mod listing;
 mod options;
+mod pace;
 mod parquet;
 mod partitions;
 mod reader;
@@ -38,8 +39,10 @@ use model::{Result, row_kind};
 use self::committer::FilesystemCommitter;
 use self::listing::Location;
 use self::options::{Format, SinkOptions, SourceOptions};
+use self::pace::Pace;
 use self::partitions::Partitions;
 use self::reader::{FileReader, ReadPlan};
+use self::records::BLOCK_RECORDS;
 use self::splits::FileEnumerator;
 use self::writer::FilesystemWriter;
 
@@ -101,6 +104,8 @@ impl Source for FilesystemSource {
             Some(partitions) => partitions.inner(),
             None => Arc::clone(schema),
         };
+        let rate = self.options.rows_per_second;
+        let pace = rate.map(|rate| Pace::new(rate, context.parallelism));
         let plan = ReadPlan {
             options: self.options.clone(),
             location: Location::open(&self.options.path)?,
@@ -108,8 +113,9 @@ impl Source for FilesystemSource {
             projected: of_files(&self.projected),
             partitions: Partitions::new(names, &self.projected),
             output: Arc::clone(&self.projected),
+            batch_rows: pace.as_ref().map_or(BLOCK_RECORDS, Pace::batch_rows),
         };
-        Ok(Box::new(FileReader::new(Arc::new(plan), context.clock)))
+        Ok(Box::new(FileReader::new(Arc::new(plan), context.clock, pace)))
     }
 }
 

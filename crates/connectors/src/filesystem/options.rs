@@ -11,8 +11,16 @@ use super::timestamps::TimestampFormat;
 use super::{csv, json as json_format};
 use crate::options::{Options, WithHelp};
 
-const SOURCE: [&str; 7] =
-    ["path", "format", "compression", "splitSize", "watch", "onBadRecord", "partitionBy"];
+const SOURCE: [&str; 8] = [
+    "path",
+    "format",
+    "compression",
+    "splitSize",
+    "watch",
+    "rowsPerSecond",
+    "onBadRecord",
+    "partitionBy",
+];
 const SINK: [&str; 6] = ["path", "format", "compression", "rolling", "changelog", "partitionBy"];
 const FORMAT: [&str; 7] =
     ["type", "delimiter", "header", "quote", "nullValue", "timestampFormat", "multiline"];
@@ -93,6 +101,8 @@ pub(super) struct SourceOptions {
     pub(super) split_size: u64,
     /// How often to look for new files; `None`: once.
     pub(super) watch_ms: Option<i64>,
+    /// Of all readers together; `None`: as fast as rows are taken.
+    pub(super) rows_per_second: Option<u64>,
     pub(super) on_bad_record: OnBadRecord,
     /// Columns whose values stand in the path.
     pub(super) partition_by: Vec<String>,
@@ -158,6 +168,7 @@ impl SourceOptions {
             compression: compression.flatten(),
             split_size: options.bytes("splitSize")?.unwrap_or(DEFAULT_SPLIT_SIZE),
             watch_ms: options.duration_ms("watch")?,
+            rows_per_second: options.count("rowsPerSecond", 0)?.filter(|r| *r > 0),
             on_bad_record,
             partition_by: partition_by(&options, schema)?,
         })
@@ -465,6 +476,8 @@ pub(super) fn source_info() -> ConnectorInfo {
                     "description": "Look for new files this often, without end. Absent: read what is there and end." },
                 "partitionBy": { "type": "array", "items": { "type": "string" },
                     "description": "Columns that stand in the path (folder `column=value`), not in the files." },
+                "rowsPerSecond": { "type": "integer", "minimum": 0, "default": 0,
+                    "description": "At most this many rows a second, shared evenly by the subtasks: files are replayed at a pace. 0: as fast as rows are taken." },
                 "onBadRecord": { "type": "string", "enum": ["fail", "skip", "dead-letter"],
                     "default": "fail", "description": "What happens to a record that cannot be decoded." },
             }

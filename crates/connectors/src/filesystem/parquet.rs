@@ -155,7 +155,7 @@ async fn open(file: FileHandle, split: FileSplit, plan: Arc<ReadPlan>) -> Result
         }
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-    let batch_rows = batch_rows(&metadata, &groups, &mask);
+    let batch_rows = batch_rows(&metadata, &groups, &mask).min(plan.batch_rows);
     let mut builder =
         builder.with_row_groups(groups).with_projection(mask).with_batch_size(batch_rows);
     if let Some(position) = split.position {

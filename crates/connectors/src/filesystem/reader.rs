@@ -15,6 +15,7 @@ use model::{Clock, Result};
 use super::bad_records::BadRecord;
 use super::listing::Location;
 use super::options::{Format, OnBadRecord, SourceOptions};
+use super::pace::Pace;
 use super::parquet::ParquetSplit;
 use super::partitions::Partitions;
 use super::splits::FileSplit;
@@ -32,6 +33,8 @@ pub(super) struct ReadPlan {
     pub(super) partitions: Option<Partitions>,
     /// All columns wanted.
     pub(super) output: SchemaRef,
+    /// Rows that a batch has at most.
+    pub(super) batch_rows: usize,
 }
 
 enum Reading {
@@ -42,6 +45,8 @@ enum Reading {
 pub(super) struct FileReader {
     plan: Arc<ReadPlan>,
     clock: Arc<dyn Clock>,
+    /// `None`: as fast as rows are taken.
+    pace: Option<Pace>,
     waiting: VecDeque<FileSplit>,
     reading: Option<Reading>,
     skipped: u64,
@@ -49,8 +54,9 @@ pub(super) struct FileReader {
 }
 
 impl FileReader {
-    pub(super) fn new(plan: Arc<ReadPlan>, clock: Arc<dyn Clock>) -> Self {
-        Self { plan, clock, waiting: VecDeque::new(), reading: None, skipped: 0, dead_lettered: 0 }
+    pub(super) fn new(plan: Arc<ReadPlan>, clock: Arc<dyn Clock>, pace: Option<Pace>) -> Self {
+        let (waiting, reading) = (VecDeque::new(), None);
+        Self { plan, clock, pace, waiting, reading, skipped: 0, dead_lettered: 0 }
     }
 
     fn open(&self, split: FileSplit) -> Result<Reading> {
@@ -63,8 +69,17 @@ impl FileReader {
         })
     }
 
+    /// Waits until rows are due. Dropped and called again, it waits for the same time.
+    async fn in_time(&mut self) {
+        let Some(pace) = &mut self.pace else { return };
+        while let Some(wait) = pace.wait(self.clock.now_us()) {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     async fn next(&mut self) -> Result<Polled> {
         loop {
+            self.in_time().await;
             let content = match &mut self.reading {
                 Some(Reading::Text(text)) => text.next().await?,
                 Some(Reading::Parquet(parquet)) => parquet.next().await?.map(Content::Rows),
@@ -76,6 +91,10 @@ impl FileReader {
                     None => return Ok(Polled::NeedSplits),
                 },
             };
+            if let Some(pace) = &mut self.pace {
+                let records = content.as_ref().map_or(0, Content::records);
+                pace.passed(records, self.clock.now_us());
+            }
             match content {
                 None => self.reading = None,
                 Some(Content::Rows(batch)) if batch.num_rows() > 0 => {

@@ -20,13 +20,19 @@ pub(super) enum Boundaries {
 }
 
 impl Boundaries {
-    /// Length of the next block: whole records only, at most [`BLOCK_RECORDS`] of them and
+    /// Length of the next block: whole records only, at most `most` of them (1 or more) and
     /// about [`BLOCK`] bytes. `remaining` is how far records may begin; `last` says
     /// that `buffer` holds the rest of the file. `None`: more bytes are needed.
-    pub(super) fn block(self, buffer: &[u8], remaining: u64, last: bool) -> Option<usize> {
+    pub(super) fn block(
+        self,
+        buffer: &[u8],
+        remaining: u64,
+        most: usize,
+        last: bool,
+    ) -> Option<usize> {
         let length = match self {
-            Self::Lines => lines_block(buffer, remaining),
-            Self::Quoted { quote, delimiter } => quoted_block(buffer, quote, delimiter),
+            Self::Lines => lines_block(buffer, remaining, most, last),
+            Self::Quoted { quote, delimiter } => quoted_block(buffer, quote, delimiter, most),
         };
         length.or((last && !buffer.is_empty()).then_some(buffer.len()))
     }
@@ -49,36 +55,41 @@ impl Boundaries {
     }
 }
 
-fn lines_block(buffer: &[u8], remaining: u64) -> Option<usize> {
+fn lines_block(buffer: &[u8], remaining: u64, most: usize, last: bool) -> Option<usize> {
     let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
     let window = buffer.len().min(BLOCK).min(remaining);
     if window == 0 {
         return None;
     }
+    // The end of the record that holds `at`; the file's last record may lack a line end.
+    let end_of = |at: usize| {
+        let end = memchr::memchr(b'\n', &buffer[at..]).map(|i| at + i + 1);
+        end.or(last.then_some(buffer.len()))
+    };
     let length = if window == remaining {
         // The record that holds the last byte of the split is the split's last.
-        memchr::memchr(b'\n', &buffer[window - 1..]).map(|i| window + i)?
+        end_of(window - 1)?
     } else {
         match memchr::memrchr(b'\n', &buffer[..window]) {
             Some(i) => i + 1,
-            None => memchr::memchr(b'\n', &buffer[window..]).map(|i| window + i + 1)?,
+            None => end_of(window - 1)?,
         }
     };
     let lines = memchr::memchr_iter(b'\n', &buffer[..length]).count();
-    if lines <= BLOCK_RECORDS {
+    if lines + usize::from(buffer[length - 1] != b'\n') <= most {
         return Some(length);
     }
-    memchr::memchr_iter(b'\n', buffer).nth(BLOCK_RECORDS - 1).map(|i| i + 1)
+    memchr::memchr_iter(b'\n', buffer).nth(most - 1).map(|i| i + 1)
 }
 
-fn quoted_block(buffer: &[u8], quote: u8, delimiter: u8) -> Option<usize> {
+fn quoted_block(buffer: &[u8], quote: u8, delimiter: u8, most: usize) -> Option<usize> {
     let mut best = None;
     for (count, end) in QuotedEnds::new(buffer, quote, delimiter).enumerate() {
         if best.is_some() && end > BLOCK {
             break;
         }
         best = Some(end);
-        if count + 1 == BLOCK_RECORDS {
+        if count + 1 == most {
             break;
         }
     }
@@ -138,24 +149,36 @@ mod tests {
     #[test]
     fn a_split_ends_with_the_record_that_holds_its_last_byte() {
         let text = b"aa\nbb\ncc\n";
-        assert_eq!(Boundaries::Lines.block(text, 3, false), Some(3));
-        assert_eq!(Boundaries::Lines.block(text, 4, false), Some(6));
-        assert_eq!(Boundaries::Lines.block(text, 1, false), Some(3));
-        assert_eq!(Boundaries::Lines.block(text, 100, false), Some(9));
-        assert_eq!(Boundaries::Lines.block(b"aa", 100, false), None);
-        assert_eq!(Boundaries::Lines.block(b"aa", 100, true), Some(2));
-        assert_eq!(Boundaries::Lines.block(b"", 100, true), None);
+        assert_eq!(Boundaries::Lines.block(text, 3, BLOCK_RECORDS, false), Some(3));
+        assert_eq!(Boundaries::Lines.block(text, 4, BLOCK_RECORDS, false), Some(6));
+        assert_eq!(Boundaries::Lines.block(text, 1, BLOCK_RECORDS, false), Some(3));
+        assert_eq!(Boundaries::Lines.block(text, 100, BLOCK_RECORDS, false), Some(9));
+        assert_eq!(Boundaries::Lines.block(b"aa", 100, BLOCK_RECORDS, false), None);
+        assert_eq!(Boundaries::Lines.block(b"aa", 100, BLOCK_RECORDS, true), Some(2));
+        assert_eq!(Boundaries::Lines.block(b"", 100, BLOCK_RECORDS, true), None);
     }
 
     #[test]
     fn blocks_are_bounded_in_records_and_bytes() {
         let short = b"\n".repeat(BLOCK_RECORDS * 2);
-        assert_eq!(Boundaries::Lines.block(&short, u64::MAX, false), Some(BLOCK_RECORDS));
+        assert_eq!(
+            Boundaries::Lines.block(&short, u64::MAX, BLOCK_RECORDS, false),
+            Some(BLOCK_RECORDS)
+        );
         let mut long = vec![b'x'; BLOCK + 10];
         long.push(b'\n');
-        assert_eq!(Boundaries::Lines.block(&long, u64::MAX, false), Some(BLOCK + 11));
-        assert_eq!(QUOTED.block(&long, u64::MAX, false), Some(BLOCK + 11));
-        assert_eq!(QUOTED.block(&short, u64::MAX, false), Some(BLOCK_RECORDS));
+        assert_eq!(
+            Boundaries::Lines.block(&long, u64::MAX, BLOCK_RECORDS, false),
+            Some(BLOCK + 11)
+        );
+        assert_eq!(QUOTED.block(&long, u64::MAX, BLOCK_RECORDS, false), Some(BLOCK + 11));
+        assert_eq!(QUOTED.block(&short, u64::MAX, BLOCK_RECORDS, false), Some(BLOCK_RECORDS));
+        assert_eq!(Boundaries::Lines.block(&short, u64::MAX, 3, false), Some(3));
+        assert_eq!(QUOTED.block(&short, u64::MAX, 3, false), Some(3));
+        // The same when the last record lacks its line end.
+        assert_eq!(Boundaries::Lines.block(b"a\nb\nc", 5, 2, true), Some(4));
+        assert_eq!(Boundaries::Lines.block(b"a\nb\nc", 5, 3, true), Some(5));
+        assert_eq!(Boundaries::Lines.block(b"a\nb\nc", 90, 3, true), Some(4));
     }
 
     #[test]
@@ -163,6 +186,6 @@ mod tests {
         let text = b"a,\"x\ny\"\"\n\",b\n5\" pipe\nend";
         let ends: Vec<_> = QUOTED.records(text).into_iter().map(|r| r.end).collect();
         assert_eq!(ends, [13, 21, 24]);
-        assert_eq!(QUOTED.block(text, u64::MAX, false), Some(21));
+        assert_eq!(QUOTED.block(text, u64::MAX, BLOCK_RECORDS, false), Some(21));
     }
 }

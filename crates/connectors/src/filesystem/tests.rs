@@ -2,12 +2,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use model::arrow::array::{Int32Array, Int64Array, RecordBatch, StringArray, UInt8Array};
 use model::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use model::connector::{OptionError, SinkSpec, SourceSpec};
 use model::sink::Sink;
-use model::source::{Assignment, Polled, Source};
-use model::{ErrorKind, row_kind};
+use model::source::{Assignment, Polled, ReaderContext, Source};
+use model::{ErrorKind, ManualClock, row_kind};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::{Value, json};
@@ -128,6 +129,34 @@ async fn many_tiny_splits_are_the_whole_file() {
         }
         let options = json!({ "path": uri, "format": format, "splitSize": "900B" });
         source_contract(source(options).as_ref(), seen(expected.clone())).await;
+    }
+}
+
+/// At a pace nothing is lost or doubled, through checkpoints too, and batches are small.
+#[tokio::test]
+async fn a_paced_source_gives_the_same_rows_in_small_batches() {
+    let (expected, json, csv) = sample(300);
+    for (format, text) in [("json", json), ("csv", csv)] {
+        let uri = format!("memory://paced-{format}");
+        put(&uri, "f", text.trim_end().as_bytes().to_vec()).await;
+        let options = |rate: u64| json!({ "path": uri, "format": format, "rowsPerSecond": rate });
+        source_contract(source(options(2000)).as_ref(), seen(expected.clone())).await;
+        let source = source(options(2000));
+        let mut enumerator = source.enumerator(1, None).unwrap();
+        enumerator.discover().await.unwrap();
+        let Assignment::Splits(splits) = enumerator.assign(0) else { panic!("no split") };
+        let clock = Arc::new(ManualClock::at(0));
+        let context = ReaderContext { subtask: 0, parallelism: 1, clock: clock.clone() };
+        let mut reader = source.reader(context).unwrap();
+        reader.add_splits(splits).unwrap();
+        let Polled::Batch(batch) = reader.poll().await.unwrap() else { panic!("no rows") };
+        assert_eq!(batch.num_rows(), 200);
+        // The next rows are due in a tenth of a second; a poll that is given up loses none.
+        clock.advance(99);
+        assert!(reader.poll().now_or_never().is_none());
+        clock.advance(1);
+        let Polled::Batch(batch) = reader.poll().await.unwrap() else { panic!("no rows") };
+        assert_eq!(batch.num_rows(), 100);
     }
 }
 
@@ -517,6 +546,8 @@ fn mistakes_in_source_options() {
     };
     assert_eq!(with("splitSize", json!(5)), ["splitSize"]);
     assert_eq!(with("watch", json!("soon")), ["watch"]);
+    assert_eq!(with("rowsPerSecond", json!(-1)), ["rowsPerSecond"]);
+    assert_eq!(with("rowsPerSecond", json!("fast")), ["rowsPerSecond"]);
     assert_eq!(with("onBadRecord", json!("ignore")), ["onBadRecord"]);
     assert_eq!(with("compression", json!("lzma")), ["compression"]);
     assert_eq!(with("path", json!("")), ["path"]);

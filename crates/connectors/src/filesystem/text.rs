@@ -44,6 +44,17 @@ pub(super) enum Content {
     Nothing,
 }
 
+impl Content {
+    /// How many records it came from, blank lines apart.
+    pub(super) fn records(&self) -> usize {
+        match self {
+            Self::Rows(batch) => batch.num_rows(),
+            Self::Bad(records) => records.len(),
+            Self::Nothing => 0,
+        }
+    }
+}
+
 /// Names and length of a csv header.
 struct Header {
     names: Vec<String>,
@@ -149,7 +160,8 @@ impl TextSplit {
                 return Ok(None);
             }
             let remaining = self.limit() - self.offset;
-            match self.boundaries.block(&self.buffer, remaining, self.last) {
+            let most = self.plan.batch_rows;
+            match self.boundaries.block(&self.buffer, remaining, most, self.last) {
                 Some(length) => {
                     let length = self.at_most(length);
                     let block = self.buffer.split_to(length);

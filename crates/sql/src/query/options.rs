@@ -63,6 +63,7 @@ const FILESYSTEM: &[Rule] = &[
     ("path", "path", Form::Text),
     ("connector.path", "path", Form::Text),
     ("source.monitor-interval", "watch", Form::Duration),
+    ("source.rows-per-second", "rowsPerSecond", Form::Number),
     ("sink.rolling-policy.file-size", "rolling.size", Form::Size),
     ("sink.rolling-policy.rollover-interval", "rolling.interval", Form::Duration),
     ("sink.rolling-policy.check-interval", "", Form::Ignored),

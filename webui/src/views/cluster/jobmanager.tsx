@@ -70,7 +70,7 @@ export function JobManagerView() {
           </div>
         )}
       </div>
-      <CommandLine>streamctl get jobs</CommandLine>
+      <CommandLine>{parts[1] === 'logs' ? 'streamctl logs jobmanager' : 'streamctl get slos'}</CommandLine>
     </div>
   );
 }

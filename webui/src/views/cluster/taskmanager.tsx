@@ -67,7 +67,7 @@ export function TaskManagerView({ id }: { id: string }) {
           !gone && (one.error && !all.data && all.error ? <ErrorNote error={one.error} /> : <Loading what="task manager" />)
         )}
       </div>
-      <CommandLine>{`streamctl describe taskmanager ${id}`}</CommandLine>
+      <CommandLine>{parts[2] === 'logs' ? `streamctl logs ${id}` : 'streamctl get taskmanagers'}</CommandLine>
     </div>
   );
 }

@@ -9,6 +9,7 @@ import { duration, quoted } from '../../format';
 import { CommandLine, Dialog, ErrorNote, Note } from '../../parts/basics';
 import { Icon } from '../../parts/icons';
 import { navigate } from '../../router';
+import { keepDraft, type Language } from '../draft';
 import { ENDED } from './job';
 
 type Action = 'checkpoint' | 'cancel' | 'resubmit';
@@ -134,8 +135,8 @@ function ResubmitDialog({ job, onClose }: Props) {
   const over = ENDED.includes(job.status);
   const open = async (path: string | null) => {
     setBusy(true);
-    const text = await jobText(job.id).catch(() => '');
-    sessionStorage.setItem('weir.draft', text);
+    const source = await jobText(job.id).catch(() => ({ text: '', language: 'yaml' as const }));
+    keepDraft(source.text, source.language);
     navigate(path ? `/submit?from=${encodeURIComponent(path)}` : '/submit');
   };
   return (
@@ -160,12 +161,12 @@ function ResubmitDialog({ job, onClose }: Props) {
 }
 
 /** The job file as submitted: from its route, or from the graph on older servers. */
-export async function jobText(id: string): Promise<string> {
+async function jobText(id: string): Promise<{ text: string; language: Language }> {
   try {
-    const source = await getJson<{ text: string | null }>(`/jobs/${id}/source`);
-    return source.text ?? '';
+    const source = await getJson<{ text: string | null; format: string }>(`/jobs/${id}/source`);
+    return { text: source.text ?? '', language: source.format === 'sql' ? 'sql' : 'yaml' };
   } catch {
     const graph = await getJson<{ jobFile?: string }>(`/jobs/${id}/graph`);
-    return graph.jobFile ?? '';
+    return { text: graph.jobFile ?? '', language: 'yaml' };
   }
 }

@@ -6,7 +6,7 @@ import * as normalise from '../../api/normalise';
 import { useOnce } from '../../api/live';
 import type { Checkpoint, CheckpointSubtask, Job, Straggler } from '../../api/types';
 import { bytes, clock, duration, quoted, time } from '../../format';
-import { CommandLine, Copy, Empty, ErrorNote, Fact, Facts, Loading, Note, Panel } from '../../parts/basics';
+import { CommandLine, Copy, Empty, ErrorNote, Fact, Facts, Loading, Note, Panel, Sentence } from '../../parts/basics';
 import { Icon } from '../../parts/icons';
 import { Table, type Column } from '../../parts/table';
 import { Link } from '../../router';
@@ -78,7 +78,7 @@ export function CheckpointDetail({ tab, id, all }: { tab: JobTab; id: string; al
             <Copy text={checkpoint.path} label="Copy path" />
           </p>
         )}
-        {checkpoint.cause && <Note tone="bad" title="It failed">{checkpoint.cause}</Note>}
+        {checkpoint.cause && <Note tone="bad" title="It failed"><Sentence>{checkpoint.cause}</Sentence></Note>}
       </Panel>
       {straggler && checkpoint.subtasks.length > 0 && <StragglerNote job={job} straggler={straggler} checkpoint={checkpoint} />}
       {checkpoint.subtasks.length === 0 ? (

@@ -5,7 +5,7 @@ import * as normalise from '../../api/normalise';
 import { useNow, useOnce } from '../../api/live';
 import type { Checkpoint, CheckpointCounts, CheckpointStatistics, Job, Percentiles } from '../../api/types';
 import { ago, bytes, clock, duration, quoted, time, whole, words } from '../../format';
-import { Badge, CommandLine, Copy, Empty, ErrorNote, Fact, Facts, Loading, Note, Panel, Stat } from '../../parts/basics';
+import { Badge, CommandLine, Copy, Empty, ErrorNote, Fact, Facts, Loading, Note, Panel, Sentence, Stat } from '../../parts/basics';
 import { Table, type Column } from '../../parts/table';
 import { Link, navigate, usePlace } from '../../router';
 import { CheckpointDetail } from './checkpoint';
@@ -93,7 +93,7 @@ function Latest(props: { statistics: CheckpointStatistics | null; history: Check
                 {bytes(c.stateBytes)}
                 {c.kind && `, ${c.kind}`}
               </p>
-              {c.cause && <p className="bad-text">{c.cause}</p>}
+              {c.cause && <p className="bad-text"><Sentence>{c.cause}</Sentence></p>}
               {c.path && (
                 <p className="path">
                   <code>{c.path}</code>
@@ -143,7 +143,7 @@ function History({ job, checkpoints }: { job: Job; checkpoints: Checkpoint[] }) 
       { id: 'straggler', name: 'Straggler', wide: true, cell: (c) => (c.straggler ? <Straggler job={job} checkpoint={c} /> : '') },
       { id: 'kind', name: 'Kind', wide: true, cell: (c) => c.kind, sort: (c) => c.kind },
       { id: 'attempt', name: 'Attempt', number: true, wide: true, cell: (c) => c.attempt, sort: (c) => c.attempt },
-      { id: 'cause', name: 'Why it failed', wide: true, cell: (c) => (c.cause ? <span className="clip bad-text" title={c.cause}>{c.cause}</span> : '') },
+      { id: 'cause', name: 'Why it failed', wide: true, cell: (c) => (c.cause ? <span className="clip bad-text" title={c.cause}><Sentence>{c.cause}</Sentence></span> : '') },
     ];
   }, [jobId, job.vertices.length]); // eslint-disable-line -- names stay
   return (

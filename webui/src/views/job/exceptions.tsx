@@ -3,7 +3,7 @@ import { useEffect } from 'react';
 import * as normalise from '../../api/normalise';
 import { useOnce } from '../../api/live';
 import { quoted, time } from '../../format';
-import { CommandLine, Copy, Empty, ErrorNote, Loading, Note, Panel } from '../../parts/basics';
+import { CommandLine, Copy, Empty, ErrorNote, Loading, Note, Panel, Sentence } from '../../parts/basics';
 import { Link } from '../../router';
 import type { JobTab } from './job';
 
@@ -18,7 +18,7 @@ export function ExceptionsTab({ job, exceptionStamp }: JobTab) {
     <div className="stack">
       {newest || failure ? (
         <Panel title="Root cause" actions={<Copy text={failure ?? newest.text} label="Copy the cause" />}>
-          <p className="root-cause">{newest?.root ?? failure}</p>
+          <p className="root-cause"><Sentence>{newest?.root ?? failure ?? ''}</Sentence></p>
           {newest && (
             <p className="muted row">
               <span>{time(newest.atMs)}</span>

@@ -5,7 +5,7 @@ import * as normalise from '../../api/normalise';
 import { useLive, useNow, useOnce } from '../../api/live';
 import type { Job, Plan } from '../../api/types';
 import { ago, bytes, clock, duration, lag, rate, time, watermark, whole, words } from '../../format';
-import { Badge, ErrorNote, Loading, Note, Stat, Status, Tabs } from '../../parts/basics';
+import { Badge, ErrorNote, Loading, Note, Sentence, Stat, Status, Tabs } from '../../parts/basics';
 import { Icon } from '../../parts/icons';
 import { LinkState } from '../../parts/link-state';
 import { useTitle } from '../../parts/title';
@@ -164,7 +164,7 @@ function Health({ job }: { job: Job }) {
       <ul className="plain">
         {reasons.map((r) => (
           <li key={r.kind + r.text}>
-            {r.text}
+            <Sentence>{r.text}</Sentence>
             {r.sinceMs !== null && r.sinceMs > 0 && <span className="muted"> · since {clock(r.sinceMs)}, {ago(r.sinceMs, now)}</span>}
           </li>
         ))}

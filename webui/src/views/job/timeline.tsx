@@ -5,7 +5,7 @@ import * as normalise from '../../api/normalise';
 import { useNow, useOnce } from '../../api/live';
 import type { Attempt, Job } from '../../api/types';
 import { clock, duration, quoted, time } from '../../format';
-import { Badge, CommandLine, Empty, Loading, Missing, Panel } from '../../parts/basics';
+import { Badge, CommandLine, Empty, Loading, Missing, Panel, Sentence } from '../../parts/basics';
 import { ENDED, VertexName, type JobTab } from './job';
 
 /** What the job's details say of the present attempt, for servers without the route. */
@@ -68,7 +68,7 @@ export function TimelineTab({ job, exceptionStamp }: JobTab) {
                     <span className="muted">restored from</span> <code>{a.restoredFrom}</code>
                   </p>
                 )}
-                {a.cause && <p className="bad-text">{a.cause}</p>}
+                {a.cause && <p className="bad-text"><Sentence>{a.cause}</Sentence></p>}
               </li>
             );
           })}

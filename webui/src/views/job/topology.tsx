@@ -74,7 +74,8 @@ function Graph({ job, plan, selected, onSelect }: GraphProps) {
   const flow = useReactFlow();
   const box = useRef<HTMLDivElement>(null);
 
-  const nodes = useMemo((): Node<VertexData>[] => {
+  // In three steps, so that a search or a selection makes anew only what it changes.
+  const plain = useMemo((): Node<VertexData>[] => {
     return plan.nodes.map((n) => {
       const at = placed.get(n.vertex);
       const known = names.get(n.vertex);
@@ -85,18 +86,19 @@ function Graph({ job, plan, selected, onSelect }: GraphProps) {
         position: { x: at?.x ?? 0, y: at?.y ?? 0 },
         width: at?.width,
         height: at?.height,
-        selected: n.vertex === selected,
+        selected: false,
         draggable: false,
         connectable: false,
         ariaLabel: `${name}, parallelism ${known?.parallelism ?? 'unknown'}`,
         domAttributes: { 'aria-roledescription': 'vertex' },
-        className: found ? (found.has(n.vertex) ? 'found' : 'dimmed') : undefined,
         data: { name, operators: n.operators, parallelism: known?.parallelism ?? 1, large, direction },
       };
     });
-  }, [plan, placed, names, selected, found, large, direction]);
+  }, [plan, placed, names, large, direction]);
+  const marked = useMemo(() => (found ? plain.map((n) => ({ ...n, className: found.has(n.id) ? 'found' : 'dimmed' })) : plain), [plain, found]);
+  const nodes = useMemo(() => marked.map((n) => (n.id === selected ? { ...n, selected: true } : n)), [marked, selected]);
 
-  const edges = useMemo((): Edge<ExchangeData>[] => {
+  const dull = useMemo((): Edge<ExchangeData>[] => {
     const into = new Map<string, number>();
     for (const e of plan.edges) into.set(e.to, (into.get(e.to) ?? 0) + 1);
     return plan.edges.map((e, i) => ({
@@ -109,7 +111,7 @@ function Graph({ job, plan, selected, onSelect }: GraphProps) {
         partitioning: e.partitioning,
         keys: e.keys,
         large,
-        lit: selected === e.from || selected === e.to,
+        lit: false,
         side: e.side,
         // Every exchange of the main output carries all that the vertex sends. What a side output
         // sends is known where nothing else goes in at the other end.
@@ -117,7 +119,11 @@ function Graph({ job, plan, selected, onSelect }: GraphProps) {
         watermarkOf: e.from,
       },
     }));
-  }, [plan, selected, large]);
+  }, [plan, large]);
+  const edges = useMemo(
+    () => dull.map((e) => (e.data && (e.source === selected || e.target === selected) ? { ...e, data: { ...e.data, lit: true } } : e)),
+    [dull, selected],
+  );
 
   const show = useCallback(
     (vertex: string, zoom?: number) => {

@@ -27,7 +27,11 @@ export function VertexDrawer({ job, plan, vertex, onClose }: { job: Job; plan: P
   const { query } = usePlace();
   const shown = query.get('show') ?? 'subtasks';
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus({ preventScroll: true }), []);
+  useEffect(() => {
+    heading.current?.focus({ preventScroll: true });
+    // Below the graph, where the screen is narrow.
+    if (matchMedia('(max-width: 1000px)').matches) heading.current?.scrollIntoView({ block: 'start' });
+  }, []);
   const node = plan.nodes.find((n) => n.vertex === vertex.id);
   const operators = node?.operators ?? vertex.operators;
   const { word } = condition(vertex.peak.busy, vertex.peak.backpressured);
@@ -61,6 +65,7 @@ export function VertexDrawer({ job, plan, vertex, onClose }: { job: Job; plan: P
             </li>
           ))}
         </ul>
+        <Link to={`/jobs/${job.id}/results?vertex=${vertex.id}`}>Look at its rows</Link>
       </div>
       <div className="segments full" role="group" aria-label="Part">
         {PARTS.map((p) => (

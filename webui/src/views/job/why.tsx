@@ -2,7 +2,7 @@
 import * as normalise from '../../api/normalise';
 import { useLive, useNow } from '../../api/live';
 import { ago, clock, quoted, words } from '../../format';
-import { Badge, CommandLine, Empty, Loading, Missing, Note, Panel } from '../../parts/basics';
+import { Badge, CommandLine, Empty, Loading, Missing, Note, Panel, Sentence } from '../../parts/basics';
 import { Icon } from '../../parts/icons';
 import { VertexName, type JobTab } from './job';
 
@@ -18,7 +18,9 @@ export function WhyTab({ job }: JobTab) {
         <>
           <section className={`why ${answer.healthy ? 'healthy' : 'held'}`} aria-live="polite" aria-label="Why">
             <Icon name={answer.healthy ? 'check' : 'warning'} />
-            <p>{answer.sentence}</p>
+            <p>
+              <Sentence>{answer.sentence}</Sentence>
+            </p>
           </section>
           <Panel title="Evidence" note="what the sentence rests on" flush>
             {answer.evidence.length === 0 ? (
@@ -31,7 +33,9 @@ export function WhyTab({ job }: JobTab) {
                       <Badge tone="info">{words(e.kind)}</Badge>
                     </span>
                     <div>
-                      <p>{e.text}</p>
+                      <p>
+                        <Sentence>{e.text}</Sentence>
+                      </p>
                       <p className="muted row">
                         {e.vertex && <VertexName job={job} vertex={e.vertex} subtask={e.subtask} />}
                         {e.split && <span>split {e.split}</span>}
