@@ -16,6 +16,7 @@ mod http;
 mod image;
 mod kills;
 mod limits;
+mod match_recognize;
 mod nexmark_sql;
 mod oracle;
 mod s3;
