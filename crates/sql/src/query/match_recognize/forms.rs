@@ -117,7 +117,7 @@ impl<'t> Forms<'t> {
         }
         let Some(define) = self.peek(0).filter(|t| keyword(t) == "DEFINE") else {
             // Something is missing, which the parser will say.
-            self.out.extend_from_slice(&self.tokens[start..self.at]);
+            self.out.extend_from_slice(&self.tokens[pattern]);
             return;
         };
         self.out.extend_from_slice(&self.tokens[pattern]);

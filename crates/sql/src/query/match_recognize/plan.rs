@@ -182,7 +182,8 @@ fn within(
             WITHIN => {
                 let (shown, span) = (symbol.definition.to_string(), symbol.symbol.span);
                 let planned = context.sql_to_expr(symbol.definition, &DFSchema::empty())?;
-                bound = Some(milliseconds(&planned).ok_or_else(|| {
+                let length = milliseconds(&planned).filter(|ms| *ms > 0);
+                bound = Some(length.ok_or_else(|| {
                     let message = format!(
                         "WITHIN is `{shown}`, but must be a constant interval of days or less, \
                          like INTERVAL '10' SECOND"
@@ -191,7 +192,7 @@ fn within(
                 })?);
             }
             SUBSET => {
-                let message = "SUBSET is not there, as in Flink; name the variables one by one";
+                let message = "SUBSET is not there; name the variables one by one";
                 return Err(refuse(message, symbol.symbol.span));
             }
             _ => rest.push(symbol),
@@ -217,7 +218,7 @@ fn variables(
 ) -> Result<()> {
     use MatchRecognizePattern as P;
     let none = |what: &str, instead: &str| {
-        let message = format!("{what} cannot stand in a pattern, as in Flink; {instead}");
+        let message = format!("PATTERN takes no {what}, as in Flink; {instead}");
         Err(DataFusionError::Plan(message))
     };
     match pattern {
@@ -238,9 +239,9 @@ fn variables(
             match inner {
                 P::Symbol(symbol) => found.push(variable(symbol, bounds(quantifier), reluctant)?),
                 P::Group(_) => {
-                    return none("a quantifier on a group", "give each variable its own");
+                    return none("quantifier on a group", "give each variable its own");
                 }
-                P::Repetition(..) => return none("a quantifier on a quantifier", "leave one out"),
+                P::Repetition(..) => return none("quantifier on a quantifier", "leave one out"),
                 other => return variables(other, found),
             }
         }
@@ -276,7 +277,7 @@ fn variable(
     reluctant: bool,
 ) -> Result<(Ident, PatternVariable)> {
     let MatchRecognizeSymbol::Named(ident) = symbol else {
-        let message = format!("`{symbol}` cannot stand in a pattern: a stream has no such place");
+        let message = format!("PATTERN takes no `{symbol}`: a stream has no such place");
         return Err(DataFusionError::Plan(message));
     };
     let name = ident.value.clone();
