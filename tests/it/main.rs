@@ -18,6 +18,7 @@ mod http;
 mod image;
 mod kills;
 mod limits;
+mod match_recognize;
 mod newcomer;
 mod nexmark_sql;
 mod oracle;

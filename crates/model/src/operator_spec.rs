@@ -7,11 +7,15 @@ use crate::connector::{SinkSpec, SourceSpec};
 
 mod changelog;
 mod joins;
+mod match_recognize;
 mod over;
 mod rows;
 
 pub use changelog::{ChangelogNormalize, SetOperation, SetOperator, SinkMaterialize};
 pub use joins::{Join, LookupJoin, TemporalJoin};
+pub use match_recognize::{
+    AfterMatchSkip, MatchCondition, MatchFunction, MatchRecognize, MatchValue, PatternVariable,
+};
 pub use over::{OverAggregate, OverCall, OverFunction, OverUnit};
 pub use rows::{Expand, Sort, Unnest, WindowAssign};
 
@@ -55,6 +59,7 @@ pub enum OperatorSpec {
     Deduplicate(Deduplicate),
     TopN(TopN),
     OverAggregate(OverAggregate),
+    MatchRecognize(MatchRecognize),
     WindowAssign(WindowAssign),
     Expand(Expand),
     Unnest(Unnest),
@@ -89,6 +94,7 @@ impl OperatorSpec {
             Self::Deduplicate(_) => "deduplicate",
             Self::TopN(_) => "topN",
             Self::OverAggregate(_) => "overAggregate",
+            Self::MatchRecognize(_) => "matchRecognize",
             Self::WindowAssign(_) => "windowAssign",
             Self::Expand(_) => "expand",
             Self::Unnest(_) => "unnest",
@@ -114,6 +120,7 @@ impl OperatorSpec {
                 | Self::Deduplicate(_)
                 | Self::TopN(_)
                 | Self::OverAggregate(_)
+                | Self::MatchRecognize(_)
                 | Self::Sort(_)
                 | Self::SetOperation(_)
                 | Self::SinkMaterialize(_)

@@ -65,6 +65,7 @@ pub fn keys_of(spec: &OperatorSpec) -> Option<Vec<&[String]>> {
         OperatorSpec::Join(j) => vec![&j.left_keys, &j.right_keys],
         OperatorSpec::TemporalJoin(j) => vec![&j.left_keys, &j.right_keys],
         OperatorSpec::OverAggregate(o) => vec![&o.keys],
+        OperatorSpec::MatchRecognize(m) => vec![&m.keys],
         OperatorSpec::Sort(_) => vec![&[]],
         OperatorSpec::SetOperation(s) => vec![&s.columns, &s.columns],
         OperatorSpec::SinkMaterialize(s) => vec![&s.keys],
@@ -108,6 +109,9 @@ pub fn output_schema(
         OperatorSpec::TemporalJoin(s) => schemas::temporal_join_schema(s, input(0)?, input(1)?),
         OperatorSpec::LookupJoin(s) => schemas::lookup_join_schema(s, input(0)?),
         OperatorSpec::OverAggregate(s) => schemas::over_aggregate_schema(s, input(0)?),
+        OperatorSpec::MatchRecognize(s) => {
+            schemas::match_recognize_schema(s, input(0)?, expressions)
+        }
         OperatorSpec::WindowAssign(s) => schemas::window_assign_schema(s, input(0)?),
         OperatorSpec::Expand(s) => schemas::expand_schema(s, input(0)?, expressions),
         OperatorSpec::Unnest(s) => schemas::unnest_schema(s, input(0)?),

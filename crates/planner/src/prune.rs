@@ -89,6 +89,13 @@ fn narrow(op: &mut Op, needed: &Columns) {
                 columns.extend(first);
             }
         }
+        OperatorSpec::MatchRecognize(m) => {
+            let first = m.measures.first().cloned();
+            m.measures.retain(|measure| needed.contains(&measure.name));
+            if m.keys.is_empty() && m.measures.is_empty() {
+                m.measures.extend(first);
+            }
+        }
         // A rank that nobody reads need not be kept right.
         OperatorSpec::TopN(top) => {
             top.rank_column = top.rank_column.take().filter(|r| needed.contains(r))
@@ -183,6 +190,13 @@ fn required(
                     _ => {}
                 }
             }
+        }
+        OperatorSpec::MatchRecognize(m) => {
+            first = m.keys.iter().chain(&m.time_column).cloned().collect();
+            first.extend(m.order_by.iter().map(|o| o.column.clone()));
+            let conditions = m.pattern.iter().filter_map(|v| v.condition.as_ref());
+            let values = m.measures.iter().chain(conditions.flat_map(|c| &c.values));
+            first.extend(values.flat_map(|v| v.columns()).cloned());
         }
         OperatorSpec::ChangelogNormalize(n) => first.extend(n.keys.iter().cloned()),
         // Whole rows are compared or written.

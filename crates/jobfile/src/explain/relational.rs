@@ -1,7 +1,8 @@
 //! What the operators do that only SQL plans, in one line each. Called by `explain`.
 
 use model::operator_spec::{
-    Join, OperatorSpec, OrderBy, OverFunction, OverUnit, SetOperator, Sort,
+    AfterMatchSkip, Join, MatchRecognize, OperatorSpec, OrderBy, OverFunction, OverUnit,
+    PatternVariable, SetOperator, Sort,
 };
 
 use super::{calls, join, keys, pairs, select, window};
@@ -46,6 +47,7 @@ pub fn detail(spec: &OperatorSpec) -> String {
             };
             format!("{}{order}, {frame}: {}", keys(&o.keys), names.join(", "))
         }
+        OperatorSpec::MatchRecognize(m) => match_text(m),
         OperatorSpec::WindowAssign(w) => {
             let time = w.time_column.as_deref().unwrap_or("processing time");
             format!("{} on {time}", window(&w.window))
@@ -95,4 +97,35 @@ fn sort_text(spec: &Sort) -> String {
     let order = order(&spec.order_by);
     let limit = spec.limit.map(|n| format!(", {n} rows")).unwrap_or_default();
     format!("by {order}{limit}")
+}
+
+fn match_text(spec: &MatchRecognize) -> String {
+    let quantifier = |v: &PatternVariable| {
+        let greed = if v.reluctant { "?" } else { "" };
+        match (v.min, v.max) {
+            (1, Some(1)) => String::new(),
+            (0, None) => format!("*{greed}"),
+            (1, None) => format!("+{greed}"),
+            (0, Some(1)) => format!("?{greed}"),
+            (min, None) => format!("{{{min},}}{greed}"),
+            (min, Some(max)) if min == max => format!("{{{min}}}{greed}"),
+            (min, Some(max)) => format!("{{{min},{max}}}{greed}"),
+        }
+    };
+    let pattern: Vec<String> =
+        spec.pattern.iter().map(|v| format!("{}{}", v.name, quantifier(v))).collect();
+    let skip = match &spec.skip {
+        AfterMatchSkip::PastLastRow => "past last row".to_owned(),
+        AfterMatchSkip::ToNextRow => "to next row".to_owned(),
+        AfterMatchSkip::ToFirst { variable } => format!("to first {variable}"),
+        AfterMatchSkip::ToLast { variable } => format!("to last {variable}"),
+    };
+    let within = spec.within_ms.map(|ms| format!(" within {}", show_duration(ms)));
+    let time = spec.time_column.as_deref().unwrap_or("processing time");
+    format!(
+        "{}, by {time}, ({}){}, skip {skip}",
+        keys(&spec.keys),
+        pattern.join(" "),
+        within.unwrap_or_default()
+    )
 }

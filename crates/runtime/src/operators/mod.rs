@@ -30,6 +30,7 @@ mod key_columns;
 pub mod keyed_aggregate;
 mod keyed_rows;
 pub mod lookup_join;
+pub mod match_recognize;
 pub mod over_aggregate;
 pub mod project;
 mod ranked_rows;
@@ -118,6 +119,9 @@ fn build_operator(node: &OperatorNode, expressions: &dyn Expressions) -> Result<
         }
         OperatorSpec::LookupJoin(spec) => {
             Box::new(lookup_join::LookupJoinOperator::new(spec, input(0)?, expressions)?)
+        }
+        OperatorSpec::MatchRecognize(spec) => {
+            Box::new(match_recognize::MatchRecognizeOperator::new(spec, input(0)?, expressions)?)
         }
         OperatorSpec::Source { .. } | OperatorSpec::Sink { .. } => {
             return Err(Error::internal(format!(

@@ -8,7 +8,7 @@
 
 mod frames;
 mod history;
-mod steps;
+pub(super) mod steps;
 pub mod updating;
 
 use std::sync::Arc;

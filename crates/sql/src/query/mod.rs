@@ -13,6 +13,7 @@ mod errors;
 mod expr_text;
 mod forms;
 mod functions;
+mod match_recognize;
 mod optimize;
 mod options;
 mod parse;

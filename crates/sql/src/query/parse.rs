@@ -14,6 +14,7 @@ use planner::sql::SqlDiagnostic;
 
 use super::dialect::DIALECT;
 use super::forms;
+use super::match_recognize;
 use super::script::{Script, error};
 use crate::spelling::{self, Form};
 use crate::text::lower_first;
@@ -32,6 +33,7 @@ pub(crate) fn query(script: &Script<'_>, tokens: &Range<usize>) -> Result<Query,
     }
     let rewritten = forms::rewrite(&script.tokens[tokens.clone()]);
     let rewritten = spelling::rewrite(&rewritten, Form::Query);
+    let rewritten = match_recognize::forms::rewrite(rewritten);
     let mut parser = Parser::new(&DIALECT)
         .with_recursion_limit(NESTING_LIMIT)
         .with_tokens_with_locations(rewritten);
@@ -148,6 +150,14 @@ fn rewrite_factor(factor: &mut TableFactor, failed: &mut Failed, script: &Script
                 rewrite_factor(&mut join.relation, failed, script);
             }
         }
+        TableFactor::MatchRecognize { table, .. } => rewrite_factor(table, failed, script),
+        TableFactor::Table { args: Some(args), .. } => {
+            for arg in &mut args.args {
+                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Subquery(query))) = arg {
+                    rewrite_query(query, failed, script);
+                }
+            }
+        }
         TableFactor::TableFunction { expr, .. } => {
             let _: ControlFlow<()> = visit_expressions_mut(expr, |e| {
                 if let Expr::Subquery(q) = e {
@@ -173,6 +183,7 @@ fn relations(select: &Select) -> Vec<String> {
             TableFactor::Derived { alias, .. }
             | TableFactor::TableFunction { alias, .. }
             | TableFactor::UNNEST { alias, .. }
+            | TableFactor::MatchRecognize { alias, .. }
             | TableFactor::NestedJoin { alias, .. } => (None, alias),
             _ => continue,
         };

@@ -23,6 +23,8 @@ use datafusion_sql::sqlparser::ast::{
 use model::operator_spec::{WINDOW_END, WINDOW_START};
 
 use super::forms::PARTITION_BY;
+use super::match_recognize;
+use super::match_recognize::forms::SUBQUERY;
 use super::parse::BY_GROUP;
 
 /// The column with the window's last moment, a time attribute.
@@ -155,6 +157,16 @@ impl RelationPlanner for Relations {
                 };
                 window(&call.name, list.args, alias, context)
             }
+            TableFactor::MatchRecognize { .. } => match_recognize::relation(relation, context),
+            TableFactor::Table { name, args: Some(args), alias, .. } if is_subquery(&name) => {
+                let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(query))) =
+                    args.args.into_iter().next()
+                else {
+                    return plan_err!("a subquery is empty");
+                };
+                let plan = context.plan(table_of(query, last_part(&name))?)?;
+                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+            }
             TableFactor::Table { name, args: Some(args), alias, .. } if is_window(&name) => {
                 window(&name, args.args, alias, context)
             }
@@ -208,6 +220,10 @@ fn last_part(name: &ObjectName) -> Option<&Ident> {
 fn is_window(name: &ObjectName) -> bool {
     let name = last_part(name).map(|i| i.value.to_uppercase()).unwrap_or_default();
     ["TUMBLE", "HOP", "CUMULATE", "SESSION"].contains(&name.as_str())
+}
+
+fn is_subquery(name: &ObjectName) -> bool {
+    last_part(name).is_some_and(|i| i.value == SUBQUERY)
 }
 
 /// An error with its place.

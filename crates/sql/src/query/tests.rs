@@ -58,7 +58,7 @@ fn files_given_from_outside_are_planned() {
     }
 }
 
-const TABLES: &str = "\
+pub(super) const TABLES: &str = "\
 CREATE TABLE bid (auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING,
   `dateTime` TIMESTAMP(3), extra STRING, p AS PROCTIME(),
   WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND)
@@ -72,7 +72,7 @@ CREATE TABLE files (auction BIGINT, price BIGINT)
 WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json');
 ";
 
-fn golden(name: &str, found: &str) {
+pub(super) fn golden(name: &str, found: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, found).unwrap();
@@ -86,7 +86,7 @@ fn golden(name: &str, found: &str) {
 }
 
 /// Paragraphs of a corpus, without its comment.
-fn paragraphs(text: &str) -> Vec<&str> {
+pub(super) fn paragraphs(text: &str) -> Vec<&str> {
     let body = text.split_once('\n').map_or("", |(_, rest)| rest);
     body.split("\n\n").map(str::trim).filter(|p| !p.is_empty()).collect()
 }

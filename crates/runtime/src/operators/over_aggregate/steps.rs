@@ -1,4 +1,5 @@
-//! The order in which the rows of a batch enter their frames. Called by `over_aggregate`.
+//! The order in which the rows of a batch enter their frames. Called by `over_aggregate` and
+//! `match_recognize`.
 //!
 //! Rows of different keys do not matter to each other: the first row (or group of peers) of
 //! every key makes the first step, the second the second, and each step is computed at once.

@@ -6,6 +6,7 @@
 mod aggregate;
 pub(crate) mod explain;
 mod join;
+mod match_recognize;
 mod rank;
 mod rows;
 mod sink;
@@ -26,6 +27,7 @@ use planner::names::quote;
 use planner::sql::{SqlDiagnostic, SqlRequest};
 
 use super::expr_text::{self, NoText};
+use super::match_recognize::MatchRecognizeNode;
 use super::options::duration;
 use super::relations::{AsOf, Tvf, WindowTvf};
 use super::script::{Script, error};
@@ -280,6 +282,9 @@ impl<'a> Translator<'a> {
             LogicalPlan::Extension(e) => {
                 if let Some(node) = e.node.as_any().downcast_ref::<WindowTvf>() {
                     return self.window_tvf(node);
+                }
+                if let Some(node) = e.node.as_any().downcast_ref::<MatchRecognizeNode>() {
+                    return self.match_recognize(node);
                 }
                 if let Some(node) = e.node.as_any().downcast_ref::<AsOf>() {
                     let help = "join it: a JOIN b FOR SYSTEM_TIME AS OF a.ts ON a.k = b.k";
