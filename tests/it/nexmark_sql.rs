@@ -9,9 +9,8 @@ use serde_json::Value;
 use crate::cluster::{Cluster, repository, run};
 use crate::s3::venv;
 
-const EVENTS: &str = "100000";
-/// Events per second of event time: a hundred seconds of it, hence ten windows of ten seconds.
-const RATE: &str = "1000";
+/// How many events, when not 100,000.
+const EVENTS: &str = "WEIR_NEXMARK_EVENTS";
 /// q6 is left out of the public texts: its text names columns that do not exist there, and
 /// Flink does not take it either.
 const QUERIES: [&str; 23] = [
@@ -20,6 +19,16 @@ const QUERIES: [&str; 23] = [
 ];
 /// The folder with the public texts (`nexmark-flink/src/main/resources/queries`).
 const PUBLIC_TEXTS: &str = "WEIR_NEXMARK_QUERIES";
+
+fn event_count() -> u64 {
+    let given = std::env::var(EVENTS).ok().map(|n| n.parse().expect(EVENTS));
+    given.unwrap_or(100_000)
+}
+
+/// Events per second of event time: a hundred seconds of it, hence ten windows of ten seconds.
+fn rate() -> u64 {
+    event_count() / 100
+}
 
 fn text_of(name: &str) -> String {
     let path = repository().join("bench/nexmark").join(name);
@@ -87,7 +96,8 @@ fn events(folder: &Path) -> PathBuf {
 }
 
 fn source(text: &str) -> String {
-    text.replace("${EVENTS}", EVENTS).replace("${RATE}", RATE)
+    let text = text.replace("${EVENTS}", &event_count().to_string());
+    text.replace("${RATE}", &rate().to_string())
 }
 
 /// Runs a script on an embedded cluster to its end.
@@ -173,9 +183,9 @@ fn rows_are_right_after_a_lost_task_manager() {
     let events = events(folder.path());
     let queries = ["q4", "q6", "q9", "q13", "q16", "q18", "q20"];
     let results = folder.path().join("results");
-    let paced = format!("'events.num' = '{EVENTS}', 'first-event.rate' = '20000'");
-    let text = source(&text_of("source-weir.sql"));
-    let paced = text.replace(&format!("'events.num' = '{EVENTS}'"), &paced);
+    // Five seconds of them.
+    let paced = format!("'first-event.rate' = '{}', 'events.num'", event_count() / 5);
+    let paced = source(&text_of("source-weir.sql")).replace("'events.num'", &paced);
     let mut script = settings("nexmark", 2);
     script.push_str(&own_texts(&queries, &paced, &events, &results));
     let mut cluster = Cluster::start(2, 2, None, &[]);
@@ -211,8 +221,8 @@ fn the_public_texts_run_as_they_are() {
     let place = |name: &str| folder.path().join(name).display().to_string();
     // What the runner of the public benchmark fills in.
     let variables = [
-        ("TPS", RATE.to_owned()),
-        ("EVENTS_NUM", EVENTS.to_owned()),
+        ("TPS", rate().to_string()),
+        ("EVENTS_NUM", event_count().to_string()),
         ("PERSON_PROPORTION", "1".to_owned()),
         ("AUCTION_PROPORTION", "3".to_owned()),
         ("BID_PROPORTION", "46".to_owned()),

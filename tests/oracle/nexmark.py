@@ -18,6 +18,7 @@ import glob
 import json
 import os
 import sys
+import urllib.parse
 
 import duckdb
 
@@ -161,9 +162,12 @@ def canonical(value):
 def changes(query):
     """(+1 or -1, values) of every line that was written."""
     for path in sorted(glob.glob(f"{results}/{query}/**/part-*", recursive=True)):
+        # Columns of a partitioned table stand in the path.
+        folders = os.path.dirname(path).split("/")
+        apart = [urllib.parse.unquote(f.split("=", 1)[1]) for f in folders if "=" in f]
         with open(path) as lines:
             if path.endswith(".csv"):
-                yield from ((1, [canonical(v) for v in row]) for row in csv.reader(lines))
+                yield from ((1, [canonical(v) for v in row + apart]) for row in csv.reader(lines))
                 continue
             for line in lines:
                 change = json.loads(line)
@@ -173,7 +177,7 @@ def changes(query):
                 else:
                     removed = change.pop("op", "+I") in ("-U", "-D")
                     row = change
-                yield (-1 if removed else 1), [canonical(v) for v in row.values()]
+                yield (-1 if removed else 1), [canonical(v) for v in [*row.values(), *apart]]
 
 
 def found_rows(query, places):

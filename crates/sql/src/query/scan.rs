@@ -58,7 +58,9 @@ pub(crate) fn option_error(
     native: &Native,
 ) -> SqlDiagnostic {
     let path = failed.path.join(".");
-    let option = native.origin.iter().find(|(p, _)| *p == path).map(|(_, i)| &table.options[*i]);
+    // `format` is written as `format.type`.
+    let is_of = |p: &str| p == path || p.strip_suffix(".type") == Some(&path);
+    let option = native.origin.iter().find(|(p, _)| is_of(p)).map(|(_, i)| &table.options[*i]);
     let at = match option {
         Some(option) if failed.at_key => option.key_at.clone(),
         Some(option) => option.value_at.clone(),
