@@ -179,7 +179,7 @@ pub(crate) fn of_planner(
     if let DataFusionError::SQL(parser, _) = root {
         return of_parser(parser, text, schema);
     }
-    let message = root.message().into_owned();
+    let message = own_words(&root.message()).to_owned();
     let (message, rest) = match message.split_once("Candidate functions:") {
         Some((message, candidates)) => (message.trim().to_owned(), Some(candidates.to_owned())),
         None => (message, None),
@@ -196,6 +196,12 @@ pub(crate) fn of_planner(
         coercion.then(|| "convert one side, for example `CAST(x AS DOUBLE)`".to_owned())
     });
     ExpressionError { message: sql_types(&lower_first(first_line)), span, help }
+}
+
+/// What a function of ours says, without what DataFusion says around it.
+pub(crate) fn own_words(message: &str) -> &str {
+    let around = "coercion failed with: Error during planning: ";
+    message.rsplit_once(around).map_or(message, |(_, own)| own)
 }
 
 fn diagnostic_span(error: &DataFusionError, text: &Text<'_>) -> Option<Range<usize>> {

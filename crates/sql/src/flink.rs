@@ -30,6 +30,7 @@ const NAMES: &[(&str, &[usize])] = &[
     ("minute", &[1]),
     ("second", &[1]),
     ("ceiling", &[1]),
+    ("map_from_arrays", &[2]),
     ("count_char", &[2]),
 ];
 
@@ -136,6 +137,7 @@ fn lower(name: &'static str, args: Vec<Expr>, functions: &Functions) -> Result<E
         "dayofyear" => call(functions, "extract_unit", vec![lit("DOY"), first])?,
         "dayofmonth" => call(functions, "extract_unit", vec![lit("DAY"), first])?,
         "dayofweek" => call(functions, "extract_unit", vec![lit("DOW"), first])?,
+        "map_from_arrays" => call(functions, "map", vec![first, next()?])?,
         "ceiling" => call(functions, "ceil", vec![first])?,
         // How often a character occurs: what is gone when it is taken out.
         "count_char" => {

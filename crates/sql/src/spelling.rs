@@ -366,7 +366,7 @@ fn negated(negated: bool, expr: Expr) -> Expr {
     }
 }
 
-/// Operators that are functions to us: `IS JSON`, `SIMILAR TO`, `OVERLAPS`.
+/// Operators that are functions to us: `IS JSON`, `SIMILAR TO`, `OVERLAPS`; escapes of `LIKE`.
 pub(crate) fn rewrite_node(node: &mut Expr) {
     let replaced = match &*node {
         Expr::IsNormalized { expr, form, negated: not } => {
@@ -378,6 +378,17 @@ pub(crate) fn rewrite_node(node: &mut Expr) {
             };
             let kind = Expr::Value(Value::SingleQuotedString(kind.to_owned()).into());
             negated(*not, function("is_json", vec![expr.as_ref().clone(), kind]))
+        }
+        // sqlparser's backslash is the escape character of DataFusion.
+        Expr::Like { negated: not, any: false, expr, pattern, escape_char: Some(escape) } => {
+            let Some(pattern) = escaped_by_backslash(pattern, &escape.value) else { return };
+            Expr::Like {
+                negated: *not,
+                any: false,
+                expr: expr.clone(),
+                pattern: Box::new(pattern),
+                escape_char: None,
+            }
         }
         Expr::SimilarTo { negated: not, expr, pattern, escape_char: None } => {
             let arguments = vec![expr.as_ref().clone(), pattern.as_ref().clone()];
@@ -395,6 +406,32 @@ pub(crate) fn rewrite_node(node: &mut Expr) {
         _ => return,
     };
     *node = replaced;
+}
+
+/// A literal pattern of `LIKE ... ESCAPE 'c'` for a backslash instead.
+fn escaped_by_backslash(pattern: &Expr, escape: &Value) -> Option<Expr> {
+    let (Expr::Value(pattern), Value::SingleQuotedString(escape)) = (pattern, escape) else {
+        return None;
+    };
+    let Value::SingleQuotedString(text) = &pattern.value else { return None };
+    let mut all = escape.chars();
+    let (Some(escape), None) = (all.next(), all.next()) else { return None };
+    if escape == '\\' {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            c if c == escape => {
+                out.push('\\');
+                out.extend(rest.next());
+            }
+            '\\' => out.push_str("\\\\"),
+            c => out.push(c),
+        }
+    }
+    Some(Expr::Value(Value::SingleQuotedString(out).into()))
 }
 
 /// The end of a stretch of time: a time, or an interval behind its start.

@@ -66,7 +66,13 @@ impl Call<'_> {
 
     /// Whether an argument of the row is NULL.
     pub(crate) fn null(&self, row: usize) -> bool {
-        self.args.iter().any(|a| a.is_null(row))
+        (0..self.args.len()).any(|index| self.null_at(index, row))
+    }
+
+    /// Whether this argument is; one without a type always is.
+    pub(crate) fn null_at(&self, index: usize, row: usize) -> bool {
+        let array = &self.args[index];
+        *array.data_type() == DataType::Null || array.is_null(row)
     }
 
     /// One text per row; NULL where an argument is.

@@ -506,7 +506,7 @@ fn object(call: &Call<'_>) -> Result<ArrayRef> {
             if keys.is_null(row) {
                 return exec_err!("a key of JSON_OBJECT is NULL");
             }
-            if absent && call.args[*at].is_null(row) {
+            if absent && call.null_at(*at, row) {
                 continue;
             }
             if out.len() > 1 {
@@ -530,7 +530,7 @@ fn array(call: &Call<'_>) -> Result<ArrayRef> {
     call.texts_of_any(|row| {
         let mut out = String::from("[");
         for (at, values) in &items {
-            if absent && call.args[*at].is_null(row) {
+            if absent && call.null_at(*at, row) {
                 continue;
             }
             if out.len() > 1 {

@@ -239,6 +239,8 @@ fn conditions_and_types() {
         ("TRY_CAST('non-number' AS INT)", "NULL"),
         ("COALESCE(TRY_CAST('non-number' AS INT), 0)", "0"),
         ("TYPEOF(n)", "INT"),
+        ("'50%' LIKE '%#%' ESCAPE '#'", "true"),
+        ("'500' LIKE '%#%' ESCAPE '#'", "false"),
         ("2 BETWEEN ASYMMETRIC 1 AND 3", "true"),
     ]);
 }

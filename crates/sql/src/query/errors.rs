@@ -10,7 +10,7 @@ use planner::sql::SqlDiagnostic;
 
 use super::catalog::Provider;
 use super::script::{Script, error};
-use crate::diagnose::sql_types;
+use crate::diagnose::{own_words, sql_types};
 use crate::text::lower_first;
 
 /// What is wrong with the statement of `tokens`.
@@ -48,7 +48,7 @@ pub(crate) fn of_planner(
     if let DataFusionError::SchemaError(schema_error, _) = root {
         return of_schema(schema_error, script, tokens, marked);
     }
-    let message = root.message().into_owned();
+    let message = own_words(&root.message()).to_owned();
     if let Some(name) = provider.missing.borrow().first()
         && (message.contains("Invalid function") || message.contains("function"))
     {

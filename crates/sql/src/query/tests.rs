@@ -164,3 +164,23 @@ CREATE TABLE b (x BIGINT, y STRING) WITH ('connector' = 'blackhole');
         r#"{"bid": ["price"]} {}"#
     );
 }
+
+/// What `docs/sql/functions.md` says of queries.
+#[test]
+fn functions_that_stand_in_queries_only() {
+    let files = "WITH ('connector' = 'filesystem', 'path' = '/nowhere', 'format' = 'json')";
+    let tables = format!(
+        "CREATE TABLE t (k BIGINT, r ROW<x INT>) {files}; CREATE TABLE u (k BIGINT) {files};"
+    );
+    let all = crate::reference::GROUPS.iter().flat_map(|(_, group)| group.iter());
+    let mut seen = 0;
+    for (flink, here) in all {
+        if let crate::reference::Here::InQuery(example) = here {
+            seen += 1;
+            if let Err(found) = plan(&format!("{tables} {example};")) {
+                panic!("{flink}: {example}: {}", found[0].message);
+            }
+        }
+    }
+    assert!(seen > 5);
+}
