@@ -4,6 +4,8 @@
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use datafusion_common::{Result, exec_err};
 
+const DAY_MICROS: i64 = 86_400_000_000;
+
 /// A piece of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
@@ -90,6 +92,19 @@ impl Pattern {
             }
         }
         out
+    }
+
+    /// How long a text of this pattern stays the same, from full units on, in microseconds.
+    pub(super) fn unit_micros(&self) -> i64 {
+        let of = |piece: &Piece| match piece {
+            Piece::Literal(_) => DAY_MICROS,
+            Piece::Field('S' | 'n', _) => 1,
+            Piece::Field('s', _) => 1_000_000,
+            Piece::Field('m', _) => 60_000_000,
+            Piece::Field('H' | 'k' | 'K' | 'h' | 'a', _) => 3_600_000_000,
+            Piece::Field(_, _) => DAY_MICROS,
+        };
+        self.0.iter().map(of).min().unwrap_or(DAY_MICROS)
     }
 
     /// The time that `text` names, and how many seconds its zone is ahead of UTC if it names

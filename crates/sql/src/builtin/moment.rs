@@ -2,8 +2,9 @@
 //! IANA's, or offsets; the session's zone is UTC. Called through `builtin`.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimestampMillisecondType};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone};
 use datafusion_common::Result;
@@ -154,11 +155,27 @@ fn date_format(call: &Call<'_>) -> Result<ArrayRef> {
     }
     let stamps = arrow::compute::cast(&call.args[0], &micros)?;
     let stamps = stamps.as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
-    call.texts(|row| {
-        let at = DateTime::from_timestamp_micros(stamps.value(row));
-        let pattern = patterns.get(formats.value(row))?;
-        Ok(at.map(|at| pattern.write(at.naive_utc())))
-    })
+    // Rows come in the order of time: most have the text of the row before.
+    let mut out = StringBuilder::with_capacity(call.rows, call.rows * 8);
+    let (mut text, mut of) = (String::new(), None);
+    for row in 0..call.rows {
+        if call.null(row) {
+            out.append_null();
+            continue;
+        }
+        let (format, at) = (formats.value(row), stamps.value(row));
+        let pattern = patterns.get(format)?;
+        let unit = Some((format, at.div_euclid(pattern.unit_micros())));
+        if unit != of {
+            let Some(time) = DateTime::from_timestamp_micros(at) else {
+                out.append_null();
+                continue;
+            };
+            (text, of) = (pattern.write(time.naive_utc()), unit);
+        }
+        out.append_value(&text);
+    }
+    Ok(Arc::new(out.finish()))
 }
 
 /// `(number[, 0 | 3])`: seconds or milliseconds since the epoch, milliseconds when nothing is

@@ -1,12 +1,14 @@
 //! Regular expressions. Java's syntax is Rust's but for look-around and back-references,
 //! which are refused rather than misread. Called through `builtin`.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ListBuilder, StringBuilder};
 use arrow::datatypes::Int32Type;
 use datafusion_common::{Result, exec_err};
-use regex::Regex;
+use regex::{CaptureLocations, Regex};
 
 use super::text::texts_type;
 use super::{Arg, Call, Definition, Returns};
@@ -111,13 +113,8 @@ pub(super) const FUNCTIONS: &[Definition] = &[
             let (texts, patterns) = (call.text(0)?, call.text(1)?);
             let mut known = Patterns::default();
             call.texts(|row| {
-                let group = group(call, row, 0)?;
-                let Some(pattern) = known.get(patterns.value(row))? else { return Ok(None) };
-                let Some(group) = group.filter(|g| *g < pattern.captures_len()) else {
-                    return Ok(None);
-                };
-                let found = pattern.captures(texts.value(row));
-                Ok(found.and_then(|c| c.get(group)).map(|m| m.as_str()))
+                let Some(group) = group(call, row, 0)? else { return Ok(None) };
+                known.extract(patterns.value(row), texts.value(row), group)
             })
         },
     },
@@ -163,14 +160,16 @@ fn extract_all(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// The pattern of the row before, which is nearly always that of this one.
 pub(super) struct Patterns {
-    last: Option<(String, Option<Regex>)>,
+    last: Option<(String, Option<Arc<Regex>>)>,
+    /// Where the groups of the last pattern were found.
+    places: Option<CaptureLocations>,
     /// From the text of the call to that of a regular expression.
     of: fn(&str) -> String,
 }
 
 impl Default for Patterns {
     fn default() -> Self {
-        Self { last: None, of: str::to_owned }
+        Self { last: None, places: None, of: str::to_owned }
     }
 }
 
@@ -181,25 +180,63 @@ impl Patterns {
     /// It is one of Java's that we cannot run.
     pub(super) fn get(&mut self, text: &str) -> Result<Option<&Regex>> {
         if self.last.as_ref().is_none_or(|(last, _)| last != text) {
-            let compiled = match Regex::new(&(self.of)(text)) {
-                Ok(pattern) => Some(pattern),
-                Err(error) => {
-                    let why = error.to_string();
-                    if why.contains("look-around") || why.contains("backreferences") {
-                        return exec_err!(
-                            "the pattern '{text}' has look-around or back-references, which cannot be run here"
-                        );
-                    }
-                    if matches!(error, regex::Error::CompiledTooBig(_)) {
-                        return exec_err!("the pattern '{text}' is too large");
-                    }
-                    None
-                }
-            };
-            self.last = Some((text.to_owned(), compiled));
+            self.last = Some((text.to_owned(), compiled(&(self.of)(text), text)?));
+            self.places = None;
         }
-        Ok(self.last.as_ref().and_then(|(_, pattern)| pattern.as_ref()))
+        Ok(self.last.as_ref().and_then(|(_, pattern)| pattern.as_deref()))
     }
+
+    /// What `group` of the pattern matches in `text`; `None` also when there is no such group.
+    pub(super) fn extract<'t>(
+        &mut self,
+        pattern: &str,
+        text: &'t str,
+        group: usize,
+    ) -> Result<Option<&'t str>> {
+        self.get(pattern)?;
+        let Some((_, Some(pattern))) = &self.last else { return Ok(None) };
+        let places = self.places.get_or_insert_with(|| pattern.capture_locations());
+        if pattern.captures_read(places, text).is_none() {
+            return Ok(None);
+        }
+        Ok(places.get(group).and_then(|(from, to)| text.get(from..to)))
+    }
+}
+
+/// Compiled patterns of a thread: what a pattern learns while it runs outlives the batch.
+const PATTERNS_KEPT: usize = 64;
+
+thread_local! {
+    static COMPILED: RefCell<BTreeMap<String, Option<Arc<Regex>>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// `text` is how the user wrote it. `None`: it is no regular expression.
+fn compiled(expression: &str, text: &str) -> Result<Option<Arc<Regex>>> {
+    if let Some(known) = COMPILED.with_borrow(|known| known.get(expression).cloned()) {
+        return Ok(known);
+    }
+    let pattern = match Regex::new(expression) {
+        Ok(pattern) => Some(Arc::new(pattern)),
+        Err(error) => {
+            let why = error.to_string();
+            if why.contains("look-around") || why.contains("backreferences") {
+                return exec_err!(
+                    "the pattern '{text}' has look-around or back-references, which cannot be run here"
+                );
+            }
+            if matches!(error, regex::Error::CompiledTooBig(_)) {
+                return exec_err!("the pattern '{text}' is too large");
+            }
+            None
+        }
+    };
+    COMPILED.with_borrow_mut(|known| {
+        if known.len() >= PATTERNS_KEPT {
+            known.clear();
+        }
+        known.insert(expression.to_owned(), pattern.clone());
+    });
+    Ok(pattern)
 }
 
 /// A pattern of `SIMILAR TO` as a regular expression over the whole text.
