@@ -6,6 +6,7 @@
 mod alerts;
 mod api;
 mod auth;
+mod changelog_files;
 mod cluster;
 mod commands;
 mod contract;

@@ -1,6 +1,7 @@
 //! Splits of files and the enumerator that finds and hands them out. The enumerator runs
 //! in the job manager; `reader.rs` decodes the splits.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
@@ -78,6 +79,31 @@ fn split_file(file: &FoundFile, options: &SourceOptions) -> Vec<FileSplit> {
         .collect()
 }
 
+/// The order of names in which `part-9` comes before `part-10`, and both before `part-final`:
+/// that in which changes were written.
+fn by_number(a: &str, b: &str) -> Ordering {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let (mut a, mut b) = (a, b);
+    loop {
+        let (x, y) = (digits(a), digits(b));
+        if x > 0 && y > 0 {
+            let numbers = [a[..x].trim_start_matches('0'), b[..y].trim_start_matches('0')];
+            let [m, n] = numbers;
+            let order = m.len().cmp(&n.len()).then_with(|| m.cmp(n));
+            if order != Ordering::Equal {
+                return order;
+            }
+            (a, b) = (&a[x..], &b[y..]);
+        }
+        let (mut p, mut q) = (a.chars(), b.chars());
+        match (p.next(), q.next()) {
+            (None, None) => return Ordering::Equal,
+            (x, y) if x != y => return x.cmp(&y),
+            _ => (a, b) = (p.as_str(), q.as_str()),
+        }
+    }
+}
+
 /// What a checkpoint keeps of the enumerator.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Snapshot {
@@ -132,7 +158,10 @@ impl SplitEnumerator for FileEnumerator {
             if self.state.discovered && !watching {
                 return Ok(());
             }
-            let files = self.location.list().await?;
+            let mut files = self.location.list().await?;
+            if self.options.format.envelope().is_some() {
+                files.sort_by(|a, b| by_number(&a.path, &b.path));
+            }
             if files.is_empty() && !watching {
                 return Err(self.location.nothing_found());
             }
@@ -168,5 +197,21 @@ impl SplitEnumerator for FileEnumerator {
         let bytes = serde_json::to_vec(&self.state)
             .map_err(|e| Error::internal("cannot encode the file enumerator").caused_by(e))?;
         Ok(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_ordered_by_their_numbers() {
+        let sorted = ["a-1-0", "a-1-2", "a-2-0", "a-10-0", "a-10-1.json", "a-final-0", "b"];
+        for (i, a) in sorted.iter().enumerate() {
+            for (j, b) in sorted.iter().enumerate() {
+                assert_eq!(by_number(a, b), i.cmp(&j), "{a} {b}");
+            }
+        }
+        assert_eq!(by_number("x007", "x7"), Ordering::Equal);
     }
 }
