@@ -105,7 +105,14 @@ pub fn plan(file_name: &str, text: &str, ctx: &Context<'_>) -> Result<Planned, D
     let report = Report::new(text);
     let graph = plan_into(&report, text, ctx);
     let errors = report.errors();
-    let items = report.take();
+    let mut items = report.take();
+    // The path of a file that it names starts where the job file is.
+    let folder = std::path::Path::new(file_name).parent();
+    for item in &mut items {
+        if let (Some(file), Some(folder)) = (&mut item.file, folder) {
+            *file = folder.join(&*file).display().to_string();
+        }
+    }
     match graph {
         Some(graph) if errors == 0 => Ok(Planned { graph, warnings: items }),
         _ => {

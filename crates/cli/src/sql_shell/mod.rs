@@ -19,7 +19,7 @@ use crate::arguments::{RowFormat, SqlArguments};
 use crate::commands::interrupted;
 use crate::composition::{JobFile, JobFilePlanner};
 use crate::exit::{Exit, Failure};
-use crate::output::{plain, table, time};
+use crate::output::{plain, say, table, time};
 use crate::settings::Settings;
 use editor::{Prompt, Typed};
 use results::Outcome;
@@ -184,7 +184,7 @@ impl Shell {
             }
             Kind::ShowCreate(name) => match self.session.definition(&name) {
                 Some(text) => {
-                    println!("{text}");
+                    say(text);
                     Ok(Next::Go)
                 }
                 None => {
@@ -196,7 +196,7 @@ impl Shell {
                 }
             },
             Kind::Help => {
-                println!("{HELP}");
+                say(HELP);
                 Ok(Next::Go)
             }
             Kind::Clear => {
@@ -410,7 +410,7 @@ impl Shell {
     /// For people; programs see it in the exit code.
     fn say(&self, text: &str) {
         if self.interactive {
-            eprintln!("{text}");
+            esay(text);
         }
     }
 }
@@ -420,8 +420,8 @@ fn show(answer: &SqlAnswer) {
     let columns: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
     match columns.as_slice() {
         // A plan is text, not a table.
-        ["plan"] => answer.rows.iter().flatten().for_each(|line| println!("{line}")),
-        _ => println!("{}", table(&columns, answer.rows.clone())),
+        ["plan"] => answer.rows.iter().flatten().for_each(|line| say(line)),
+        _ => say(&table(&columns, answer.rows.clone())),
     }
 }
 

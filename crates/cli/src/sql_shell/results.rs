@@ -83,10 +83,13 @@ pub async fn show<W: Write>(
         }
     };
     let both = async {
-        let (read, shown) = tokio::join!(reading, showing);
-        let shown: Option<Value> = shown.map_err(|e: std::io::Error| broken(&e))?;
-        read?;
-        Ok::<_, Failure>(shown)
+        let (read, shown): (_, std::io::Result<Option<Value>>) = tokio::join!(reading, showing);
+        match shown {
+            Ok(end) => read.map(|()| Some(end)),
+            // Nobody reads any more (`| head`): no mistake, and nothing left to show.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(None),
+            Err(e) => Err(broken(&e)),
+        }
     };
     let end = tokio::select! { biased;
         () = stop => {
@@ -95,6 +98,10 @@ pub async fn show<W: Write>(
             return Ok(Outcome::Interrupted);
         }
         end = both => end?,
+    };
+    let Some(end) = end else {
+        cancel(client, id).await;
+        return Ok(Outcome::Interrupted);
     };
     view.finish().map_err(|e| broken(&e))?;
     let end = end.unwrap_or(Value::Null);
