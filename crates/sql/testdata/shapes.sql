@@ -102,3 +102,13 @@ INSERT INTO out SELECT auction, price FROM bid WHERE bidder NOT IN (SELECT selle
 INSERT INTO out SELECT auction, (SELECT seller FROM auction a WHERE a.id = b.auction) FROM bid b
 
 INSERT INTO out SELECT auction, APPROX_COUNT_DISTINCT(bidder) FROM bid GROUP BY auction HAVING JSON_OBJECTAGG(KEY channel VALUE price) <> '{}' AND PERCENTILE(price, 0.5) > 1
+
+INSERT INTO out SELECT auction, price FROM bid ORDER BY price DESC NULLS FIRST, auction OFFSET 1 ROW FETCH NEXT 3 ROWS ONLY
+
+INSERT INTO out SELECT auction, rn FROM (SELECT auction, ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price NULLS LAST) AS rn FROM bid) WHERE rn <= 2
+
+INSERT INTO out SELECT auction, (SELECT COUNT(*) FROM (SELECT id FROM auction INTERSECT SELECT auction FROM bid)) FROM bid
+
+INSERT INTO out SELECT s.auction, q.seller FROM (SELECT DISTINCT auction FROM bid) s, LATERAL (SELECT seller FROM auction WHERE id = s.auction ORDER BY category DESC LIMIT 3) q
+
+CREATE TABLE parted (n BIGINT, auction BIGINT) PARTITIONED BY (auction) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json'); INSERT INTO parted PARTITION (auction = 7) SELECT price FROM bid

@@ -131,7 +131,8 @@ pub(crate) fn on_table(
     script: &Script<'_>,
 ) {
     let Some(ident) = name.0.last().and_then(ObjectNamePart::as_ident).cloned() else { return };
-    if ident.span == Span::empty() {
+    // A subquery may be looked at twice.
+    if ident.span == Span::empty() || notes.hinted.iter().any(|h| h.name == ident.value) {
         return;
     }
     let (options, at) = match table_options(script, script.range(ident.span).end) {

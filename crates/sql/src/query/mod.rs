@@ -21,6 +21,7 @@ mod like;
 mod match_recognize;
 mod optimize;
 mod options;
+mod order;
 mod parse;
 mod relations;
 mod scan;

@@ -16,6 +16,7 @@ use super::dialect::DIALECT;
 use super::forms;
 use super::hints::{self, HintedTable};
 use super::match_recognize;
+use super::order;
 use super::script::{Script, error};
 use super::sets;
 use crate::spelling::{self, Form};
@@ -117,6 +118,7 @@ fn rewrite_query(query: &mut Query, notes: &mut Notes, script: &Script<'_>) {
         rewrite_query(&mut cte.query, notes, script);
     }
     rewrite_set(&mut query.body, notes, script);
+    order::rewrite_query(query);
 }
 
 fn rewrite_set(set: &mut SetExpr, notes: &mut Notes, script: &Script<'_>) {
@@ -140,18 +142,22 @@ fn rewrite_select(select: &mut Select, notes: &mut Notes, script: &Script<'_>) {
         }
     }
     hints::on_select(select, notes, script);
-    // Subqueries of conditions.
+    let mut subqueries = |e: &mut Expr| -> ControlFlow<()> {
+        if let Expr::Subquery(q)
+        | Expr::Exists { subquery: q, .. }
+        | Expr::InSubquery { subquery: q, .. } = e
+        {
+            rewrite_query(q, notes, script);
+        }
+        ControlFlow::Continue(())
+    };
     for condition in [&mut select.selection, &mut select.having].into_iter().flatten() {
-        let _: ControlFlow<()> = visit_expressions_mut(condition, |e| {
-            if let Expr::Subquery(q)
-            | Expr::Exists { subquery: q, .. }
-            | Expr::InSubquery { subquery: q, .. } = e
-            {
-                rewrite_query(q, notes, script);
-            }
-            ControlFlow::Continue(())
-        });
+        let _ = visit_expressions_mut(condition, &mut subqueries);
     }
+    for item in &mut select.projection {
+        let _ = visit_expressions_mut(item, &mut subqueries);
+    }
+    order::rewrite_windows(select);
     name_items(select);
     let rewritten =
         group_window(select, script).and_then(|()| sets::write_out_groups(select, script));
