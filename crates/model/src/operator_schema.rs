@@ -19,9 +19,9 @@ mod rows;
 pub use joins::{join_schema, lookup_join_schema, pair_schema, temporal_join_schema};
 pub use match_recognize::{check_pattern, match_condition_schema, match_recognize_schema};
 pub use rows::{
-    changelog_normalize_schema, element_fields, expand_schema, over_aggregate_schema,
-    set_operation_schema, sink_materialize_schema, sort_schema, unnest_schema,
-    window_assign_schema,
+    as_changelog_schema, changelog_normalize_schema, element_fields, expand_schema,
+    over_aggregate_schema, set_operation_schema, sink_materialize_schema, sort_schema,
+    unnest_schema, window_assign_schema,
 };
 
 /// Position of the column `name`. A User error names the columns there are.

@@ -67,6 +67,8 @@ pub enum OperatorSpec {
     SetOperation(SetOperation),
     SinkMaterialize(SinkMaterialize),
     ChangelogNormalize(ChangelogNormalize),
+    /// Rows that are only inserted as a changelog of `+I`; a changelog as it is.
+    AsChangelog,
     /// Leaves `-U` rows out, for consumers that take upserts.
     DropUpdateBefore,
     /// Tail of a vertex without outputs.
@@ -102,6 +104,7 @@ impl OperatorSpec {
             Self::SetOperation(_) => "setOperation",
             Self::SinkMaterialize(_) => "sinkMaterialize",
             Self::ChangelogNormalize(_) => "changelogNormalize",
+            Self::AsChangelog => "asChangelog",
             Self::DropUpdateBefore => "dropUpdateBefore",
             Self::Sink { .. } => "sink",
         }

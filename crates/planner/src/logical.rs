@@ -98,6 +98,7 @@ pub fn output_schema(
         | OperatorSpec::Watermark { .. }
         | OperatorSpec::Union
         | OperatorSpec::DropUpdateBefore => Ok(input(0)?.clone()),
+        OperatorSpec::AsChangelog => Ok(schemas::as_changelog_schema(input(0)?)),
         OperatorSpec::Project { columns } => project_schema(columns, input(0)?, expressions),
         OperatorSpec::WindowAggregate(s) => window_aggregate_schema(s, input(0)?),
         OperatorSpec::KeyedAggregate(s) => keyed_aggregate_schema(s, input(0)?),

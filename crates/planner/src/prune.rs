@@ -135,7 +135,7 @@ fn required(
         OperatorSpec::Watermark { column, .. } => {
             first.insert(column.clone());
         }
-        OperatorSpec::Union | OperatorSpec::DropUpdateBefore => {}
+        OperatorSpec::Union | OperatorSpec::AsChangelog | OperatorSpec::DropUpdateBefore => {}
         OperatorSpec::WindowAggregate(w) => {
             first = aggregate_columns(&w.keys, &w.aggregates);
             match (w.window, w.processing_time) {

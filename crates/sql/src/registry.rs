@@ -11,7 +11,7 @@ use datafusion_common::{Result, TableReference, plan_err};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 
-use crate::{builtin, flink};
+use crate::{builtin, collected, flink};
 
 /// All functions by lower-case name and alias. Built once per engine.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Functions {
         for function in flink::functions() {
             scalar.insert(function.name().to_owned(), function);
         }
-        for function in builtin::functions() {
+        for function in builtin::functions().chain(collected::functions()) {
             scalar.insert(function.name().to_owned(), function);
         }
         let mut higher_order = BTreeMap::new();

@@ -79,9 +79,21 @@ INSERT INTO out SELECT auction, price FROM bid ORDER BY price
 
 INSERT INTO out SELECT auction, price FROM bid LIMIT 0
 
-INSERT INTO out SELECT 1, 2
+INSERT INTO out VALUES (1, 'x')
 
-INSERT INTO out VALUES (1, 2)
+INSERT INTO out VALUES (1, 2), (3)
+
+INSERT INTO out SELECT auction, price FROM bid INTERSECT SELECT auction FROM bid
+
+INSERT INTO out SELECT auction, price FROM bid EXCEPT SELECT auction, `dateTime` FROM bid
+
+INSERT INTO out SELECT auction, GROUPING(price) FROM bid GROUP BY CUBE (auction, bidder)
+
+INSERT INTO out SELECT auction, x FROM bid CROSS JOIN UNNEST(channel) AS t(x)
+
+INSERT INTO out SELECT auction, x FROM bid CROSS JOIN UNNEST(chanel) AS t(x)
+
+INSERT INTO out SELECT auction, x FROM bid LEFT JOIN UNNEST(ARRAY[price]) AS t(x) ON x = 1
 
 INSERT INTO out SELECT b.auction, a.id FROM bid b JOIN auction FOR SYSTEM_TIME AS OF b.nope AS a ON b.auction = a.id
 
@@ -154,3 +166,31 @@ DESCRIBE nothing
 SET 'parallelism.default' 4
 
 EXPLAIN CREATE TABLE t (a INT)
+
+INSERT INTO out SELECT auction, price FROM bid /*+ OPTIONS('evnts.num' = '10') */
+
+INSERT INTO out SELECT /*+ STATE_TTL('bd' = '1 d') */ auction, COUNT(*) FROM bid GROUP BY auction
+
+INSERT INTO out SELECT /*+ STATE_TTL('bid' = 'soon') */ auction, COUNT(*) FROM bid GROUP BY auction
+
+INSERT INTO out SELECT auction, price FROM bid /*+ OPTIONS('a' = ) */
+
+CREATE TABLE t (a BIGINT, n STRING METADATA FROM 'file.nam' VIRTUAL) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json'); INSERT INTO out SELECT a, a FROM t
+
+CREATE TABLE t (a BIGINT, n STRING METADATA FROM 'file.name') WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json'); INSERT INTO t SELECT auction, channel FROM bid
+
+CREATE TABLE t (a BIGINT) PARTITIONED BY (b) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json')
+
+CREATE TABLE t WITH ('connector' = 'blackhole') LIKE out (INCLUDING OPTIONS)
+
+CREATE TABLE t (auction INT) LIKE out
+
+CREATE TABLE t LIKE out (OVERWRITING CONSTRAINTS)
+
+CREATE TABLE t LIKE out (INCLUDING EVERYTHING)
+
+ALTER TABLE nowhere RENAME TO somewhere
+
+ALTER TABLE out DROP prize
+
+ALTER TABLE out SHRINK

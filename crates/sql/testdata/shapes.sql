@@ -52,3 +52,63 @@ EXECUTE STATEMENT SET BEGIN INSERT INTO out SELECT auction, price FROM bid WHERE
 WITH big AS (SELECT * FROM bid WHERE price > 100) SELECT auction, price FROM big
 
 INSERT INTO out SELECT auction, price FROM bid ORDER BY `dateTime`
+
+INSERT INTO out SELECT auction, COUNT(*) FROM bid GROUP BY GROUPING SETS ((auction, bidder), (auction), ())
+
+INSERT INTO out SELECT SUM(price), GROUPING_ID(auction, bidder) + GROUPING(bidder) FROM bid GROUP BY CUBE (auction, bidder) HAVING GROUPING(auction) = 0
+
+INSERT INTO out SELECT auction, COUNT(DISTINCT bidder) FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '10' SECOND)) GROUP BY window_start, window_end, ROLLUP (auction, bidder)
+
+INSERT INTO out SELECT auction, COUNT(*) FROM bid GROUP BY GROUPING SETS (CUBE (auction, bidder), (price)), TUMBLE(`dateTime`, INTERVAL '10' SECOND)
+
+INSERT INTO out SELECT auction, price FROM bid INTERSECT SELECT id, seller FROM auction
+
+INSERT INTO out SELECT auction, COUNT(*) FROM bid GROUP BY auction EXCEPT ALL SELECT id, category FROM auction
+
+INSERT INTO out SELECT auction, price FROM bid UNION SELECT id, seller FROM auction
+
+INSERT INTO out SELECT auction, COUNT(*) FROM bid GROUP BY auction UNION ALL SELECT id, seller FROM auction
+
+INSERT INTO out VALUES (1, 2), (3, 4 + 5)
+
+INSERT INTO out SELECT a, b FROM (VALUES (1, 2), (3, NULL)) AS t(a, b) WHERE a > 1
+
+INSERT INTO out SELECT CAST(1 AS BIGINT), CAST(2 AS BIGINT)
+
+INSERT INTO out SELECT b.auction, t.x FROM bid b CROSS JOIN UNNEST(ARRAY[b.price, b.bidder]) AS t(x)
+
+INSERT INTO out SELECT auction, CAST(CHAR_LENGTH(k) + v + n AS BIGINT) FROM bid LEFT JOIN UNNEST(MAP['a', 1, 'b', 2]) WITH ORDINALITY AS t(k, v, n) ON TRUE
+
+INSERT INTO out SELECT q.auction, x FROM (SELECT auction, COLLECT(price) AS prices FROM bid GROUP BY auction) q, UNNEST(prices) AS t(x)
+
+INSERT INTO out SELECT x, y FROM UNNEST(ARRAY[1, 2]) AS t(x) CROSS JOIN UNNEST(ARRAY[t.x, 7]) AS s(y)
+
+INSERT INTO out /*+ OPTIONS('latency-column' = 'price') */ SELECT auction, price FROM bid
+
+INSERT INTO out SELECT bid.auction, price FROM bid /*+ OPTIONS('events.num' = '10') */ WHERE bid.price > 1
+
+INSERT INTO out SELECT /*+ STATE_TTL('b' = '1 d', 'auction' = '2h'), BROADCAST(b) */ b.auction, COUNT(*) FROM bid b JOIN auction ON b.auction = auction.id GROUP BY b.auction
+
+INSERT INTO out SELECT /*+ STATE_TTL('bid' = '1 d') */ auction, COUNT(*) FROM bid GROUP BY auction
+
+CREATE TABLE parted (n BIGINT, auction BIGINT, name STRING METADATA FROM 'file.name' VIRTUAL) PARTITIONED BY (auction) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json'); INSERT INTO parted SELECT CHAR_LENGTH(name), auction FROM parted
+
+CREATE TABLE printed (auction BIGINT PRIMARY KEY NOT ENFORCED) WITH ('connector' = 'print'); CREATE TABLE more (price DECIMAL(5, 2)) WITH ('limit' = '5') LIKE printed (EXCLUDING CONSTRAINTS); INSERT INTO more SELECT auction, 1.5 FROM bid
+
+ALTER TABLE out RENAME TO sunk; ALTER TABLE sunk ADD (note STRING); ALTER TABLE sunk DROP price; INSERT INTO sunk SELECT auction, channel FROM bid
+
+INSERT INTO out SELECT auction, price FROM bid WHERE bidder NOT IN (SELECT seller FROM auction WHERE seller > 5)
+
+INSERT INTO out SELECT auction, (SELECT seller FROM auction a WHERE a.id = b.auction) FROM bid b
+
+INSERT INTO out SELECT auction, APPROX_COUNT_DISTINCT(bidder) FROM bid GROUP BY auction HAVING JSON_OBJECTAGG(KEY channel VALUE price) <> '{}' AND PERCENTILE(price, 0.5) > 1
+
+INSERT INTO out SELECT auction, price FROM bid ORDER BY price DESC NULLS FIRST, auction OFFSET 1 ROW FETCH NEXT 3 ROWS ONLY
+
+INSERT INTO out SELECT auction, rn FROM (SELECT auction, ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price NULLS LAST) AS rn FROM bid) WHERE rn <= 2
+
+INSERT INTO out SELECT auction, (SELECT COUNT(*) FROM (SELECT id FROM auction INTERSECT SELECT auction FROM bid)) FROM bid
+
+INSERT INTO out SELECT s.auction, q.seller FROM (SELECT DISTINCT auction FROM bid) s, LATERAL (SELECT seller FROM auction WHERE id = s.auction ORDER BY category DESC LIMIT 3) q
+
+CREATE TABLE parted (n BIGINT, auction BIGINT) PARTITIONED BY (auction) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json'); INSERT INTO parted PARTITION (auction = 7) SELECT price FROM bid

@@ -26,6 +26,8 @@ pub(super) struct Location {
 pub(super) struct FoundFile {
     pub(super) path: String,
     pub(super) size: u64,
+    /// When it was last written to, in milliseconds since the epoch.
+    pub(super) modified_ms: i64,
 }
 
 impl Location {
@@ -74,7 +76,11 @@ impl Location {
         let mut files: Vec<_> = found
             .into_iter()
             .filter(|m| m.size > 0)
-            .map(|m| FoundFile { path: m.location.as_ref().to_owned(), size: m.size })
+            .map(|m| FoundFile {
+                path: m.location.as_ref().to_owned(),
+                size: m.size,
+                modified_ms: m.last_modified.timestamp_millis(),
+            })
             .collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)

@@ -3,7 +3,7 @@
 //!
 //! Reading: `splits.rs` (enumerator) lists files (`listing.rs`) and cuts them into splits;
 //! `reader.rs` reads them, at a pace when asked (`pace.rs`), through `text.rs` (over `chunks.rs`, `records.rs`, `bad_records.rs`, `csv.rs`,
-//! `json.rs`) or `parquet.rs`. Writing: `writer.rs` fills files (`rolling.rs`,
+//! `json.rs`) or `parquet.rs`; `file_columns.rs` adds what is known of each file. Writing: `writer.rs` fills files (`rolling.rs`,
 //! `encoder.rs`, `envelope.rs`, `partitions.rs`) in a hidden staging directory; `committer.rs` moves them to their final
 //! names after the checkpoint.
 
@@ -14,6 +14,7 @@ mod compression;
 mod csv;
 mod encoder;
 mod envelope;
+mod file_columns;
 mod json;
 mod listing;
 mod options;
@@ -37,6 +38,7 @@ use model::source::{ReaderContext, Source, SourceReader, SplitEnumerator};
 use model::{Result, row_kind};
 
 use self::committer::FilesystemCommitter;
+use self::file_columns::at_least_one;
 use self::listing::Location;
 use self::options::{Format, SinkOptions, SourceOptions};
 use self::pace::Pace;
@@ -106,12 +108,16 @@ impl Source for FilesystemSource {
         };
         let rate = self.options.rows_per_second;
         let pace = rate.map(|rate| Pace::new(rate, context.parallelism));
+        let file_columns = &self.options.file_columns;
+        let declared = of_files(&file_columns.without(&self.declared));
+        let with_folders = file_columns.without(&self.projected);
         let plan = ReadPlan {
             options: self.options.clone(),
             location: Location::open(&self.options.path)?,
-            declared: of_files(&self.declared),
-            projected: of_files(&self.projected),
-            partitions: Partitions::new(names, &self.projected),
+            projected: at_least_one(&declared, of_files(&with_folders)),
+            declared,
+            partitions: Partitions::new(names, &with_folders),
+            with_folders,
             output: Arc::clone(&self.projected),
             batch_rows: pace.as_ref().map_or(BLOCK_RECORDS, Pace::batch_rows),
         };

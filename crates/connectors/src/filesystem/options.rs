@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use super::compression::{Compression, ParquetCompression};
 use super::envelope::{Envelope, OP};
+use super::file_columns::FileColumns;
 use super::timestamps::TimestampFormat;
 use super::{csv, json as json_format};
 use crate::options::{Options, WithHelp};
 
-const SOURCE: [&str; 8] = [
+const SOURCE: [&str; 9] = [
     "path",
     "format",
     "compression",
@@ -20,6 +21,7 @@ const SOURCE: [&str; 8] = [
     "rowsPerSecond",
     "onBadRecord",
     "partitionBy",
+    "metadata",
 ];
 const SINK: [&str; 6] = ["path", "format", "compression", "rolling", "changelog", "partitionBy"];
 const FORMAT: [&str; 7] =
@@ -106,6 +108,8 @@ pub(super) struct SourceOptions {
     pub(super) on_bad_record: OnBadRecord,
     /// Columns whose values stand in the path.
     pub(super) partition_by: Vec<String>,
+    /// Columns about the file of a row.
+    pub(super) file_columns: FileColumns,
 }
 
 /// Checked options of the sink.
@@ -160,7 +164,8 @@ impl SourceOptions {
                 .error("onBadRecord", "a parquet file has no single bad records to leave out")
                 .with_help("use `fail`, or csv or json".to_owned()));
         }
-        check_types(&format, schema)?;
+        let file_columns = FileColumns::parse(&options, schema)?;
+        check_types(&format, &file_columns.without(&std::sync::Arc::new(schema.clone())))?;
         check_readable(&options, &format)?;
         Ok(Self {
             path,
@@ -171,6 +176,7 @@ impl SourceOptions {
             rows_per_second: options.count("rowsPerSecond", 0)?.filter(|r| *r > 0),
             on_bad_record,
             partition_by: partition_by(&options, schema)?,
+            file_columns,
         })
     }
 }
@@ -478,6 +484,8 @@ pub(super) fn source_info() -> ConnectorInfo {
                     "description": "Columns that stand in the path (folder `column=value`), not in the files." },
                 "rowsPerSecond": { "type": "integer", "minimum": 0, "default": 0,
                     "description": "At most this many rows a second, shared evenly by the subtasks: files are replayed at a pace. 0: as fast as rows are taken." },
+                "metadata": { "type": "object", "additionalProperties": { "type": "string" },
+                    "description": "Columns about the file of a row: file.path, file.name, file.size or file.modification-time." },
                 "onBadRecord": { "type": "string", "enum": ["fail", "skip", "dead-letter"],
                     "default": "fail", "description": "What happens to a record that cannot be decoded." },
             }

@@ -91,8 +91,8 @@ impl ParquetSplit {
         Ok(Self { split, plan, opening: Some(opening), stream: None, rows, done: false })
     }
 
-    pub(super) fn path(&self) -> &str {
-        &self.split.path
+    pub(super) fn split(&self) -> &FileSplit {
+        &self.split
     }
 
     /// The split with its position; `None` when it is read.

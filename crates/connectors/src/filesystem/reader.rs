@@ -31,6 +31,8 @@ pub(super) struct ReadPlan {
     pub(super) projected: SchemaRef,
     /// Columns that stand in the path.
     pub(super) partitions: Option<Partitions>,
+    /// The columns wanted of the files and of their path.
+    pub(super) with_folders: SchemaRef,
     /// All columns wanted.
     pub(super) output: SchemaRef,
     /// Rows that a batch has at most.
@@ -112,17 +114,19 @@ impl FileReader {
         }
     }
 
-    /// With the columns that stand in the path.
+    /// With the columns that stand in the path, and those about the file.
     fn whole(&self, batch: RecordBatch) -> Result<RecordBatch> {
-        let path = match &self.reading {
-            Some(Reading::Text(text)) => text.path(),
-            Some(Reading::Parquet(parquet)) => parquet.path(),
-            None => "",
+        let split = match &self.reading {
+            Some(Reading::Text(text)) => text.split(),
+            Some(Reading::Parquet(parquet)) => parquet.split(),
+            None => return Ok(batch),
         };
-        match &self.plan.partitions {
-            Some(partitions) => partitions.restore(path, &batch, &self.plan.output),
-            None => Ok(batch),
-        }
+        let plan = &self.plan;
+        let batch = match &plan.partitions {
+            Some(partitions) => partitions.restore(&split.path, &batch, &plan.with_folders)?,
+            None => batch,
+        };
+        plan.options.file_columns.add(batch, split, &plan.output)
     }
 
     fn dead_letters(&self, records: &[BadRecord]) -> Result<RecordBatch> {

@@ -30,6 +30,9 @@ pub(super) struct FileSplit {
     /// Where to go on: text: offset of the next record (of the decompressed file);
     /// parquet: rows of the split already read. `None`: not begun.
     pub(super) position: Option<u64>,
+    /// As of [`FoundFile`].
+    #[serde(default)]
+    pub(super) modified_ms: i64,
 }
 
 impl FileSplit {
@@ -58,6 +61,7 @@ fn split_file(file: &FoundFile, options: &SourceOptions) -> Vec<FileSplit> {
         start: 0,
         end: file.size,
         position: None,
+        modified_ms: file.modified_ms,
     };
     let compression = options.compression.unwrap_or_else(|| Compression::of_name(&file.path));
     let splittable = match &options.format {

@@ -121,6 +121,10 @@ impl TextSplit {
         })
     }
 
+    pub(super) fn split(&self) -> &FileSplit {
+        &self.split
+    }
+
     /// The file's name, for messages and dead letters.
     pub(super) fn path(&self) -> &str {
         &self.split.path

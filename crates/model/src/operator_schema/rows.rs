@@ -189,6 +189,11 @@ pub fn set_operation_schema(
 }
 
 /// The input's columns, a changelog.
+pub fn as_changelog_schema(input: &SchemaRef) -> SchemaRef {
+    if row_kind::is_changelog(input) { Arc::clone(input) } else { changelog(input) }
+}
+
+/// The input's columns, a changelog.
 pub fn sink_materialize_schema(spec: &SinkMaterialize, input: &SchemaRef) -> Result<SchemaRef> {
     check_ttl(spec.ttl_ms, "sinkMaterialize")?;
     key_indices(input, &spec.keys)?;

@@ -14,6 +14,7 @@ use crate::operator::Operator;
 pub(crate) mod accumulator;
 #[cfg(test)]
 mod aggregate_oracle;
+pub mod as_changelog;
 pub mod changelog_normalize;
 pub mod deduplicate;
 mod derived_table;
@@ -106,6 +107,7 @@ fn build_operator(node: &OperatorNode, expressions: &dyn Expressions) -> Result<
         OperatorSpec::ChangelogNormalize(spec) => {
             Box::new(changelog_normalize::ChangelogNormalizeOperator::new(spec, input(0)?)?)
         }
+        OperatorSpec::AsChangelog => Box::new(as_changelog::AsChangelog::new(&node.output)),
         OperatorSpec::DropUpdateBefore => Box::new(drop_update_before::DropUpdateBefore),
         OperatorSpec::TemporalJoin(spec) => {
             let (left, right) = (input(0)?, input(1)?);

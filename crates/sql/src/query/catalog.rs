@@ -16,6 +16,7 @@ use datafusion_expr::{
 use model::connector::SourceSpec;
 use planner::sql::{SqlDiagnostic, SqlRequest};
 
+use super::aggregates::Composed;
 use super::create_table::CreateTable;
 use super::functions::{
     AGGREGATE_FUNCTIONS, CountRows, PROCTIME, PROCTIME_FUNCTION, RANK_FUNCTIONS,
@@ -130,6 +131,8 @@ pub(crate) struct Provider<'a> {
     request: SqlRequest<'a>,
     expr_planners: Vec<Arc<dyn ExprPlanner>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
+    /// Tables with options of a hint, by the names that they have in the query.
+    pub(crate) hinted: BTreeMap<String, CreateTable>,
     pub(crate) failed: Cell<Option<SqlDiagnostic>>,
     pub(crate) missing: RefCell<Vec<String>>,
     pub(crate) missing_tables: RefCell<Vec<String>>,
@@ -141,7 +144,8 @@ impl<'a> Provider<'a> {
         functions: &'a Functions,
         request: SqlRequest<'a>,
     ) -> Self {
-        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(CountRows)];
+        let mut expr_planners: Vec<Arc<dyn ExprPlanner>> =
+            vec![Arc::new(CountRows), Arc::new(Composed::new(functions))];
         expr_planners.extend(functions.planners.iter().cloned());
         Self {
             catalog,
@@ -149,6 +153,7 @@ impl<'a> Provider<'a> {
             request,
             expr_planners,
             relation_planners: vec![Arc::new(Relations)],
+            hinted: BTreeMap::new(),
             failed: Cell::new(None),
             missing: RefCell::default(),
             missing_tables: RefCell::default(),
@@ -169,9 +174,9 @@ impl ContextProvider for Provider<'_> {
             let schema = Arc::new(view.plan.schema().as_arrow().clone());
             return Ok(Arc::new(ViewSource { plan: view.plan.clone(), schema }));
         }
-        if let Some(table) = self.catalog.tables.get(name) {
+        if let Some(table) = self.hinted.get(name).or_else(|| self.catalog.tables.get(name)) {
             return match scan::plan(table, &self.request) {
-                Ok(plan) => Ok(Arc::new(scan::source(name, plan))),
+                Ok(plan) => Ok(Arc::new(scan::source(&table.name, plan))),
                 Err(diagnostic) => {
                     self.failed.set(Some(diagnostic));
                     plan_err!("table `{name}` cannot be read")

@@ -8,6 +8,7 @@ use datafusion_sql::sqlparser::tokenizer::Token;
 use planner::sql::SqlDiagnostic;
 use planner::sql_type;
 
+use super::like::{self, Like};
 use super::script::{Cursor, error};
 
 /// A table as declared.
@@ -19,10 +20,9 @@ pub(crate) struct CreateTable {
     pub(crate) columns: Vec<ColumnDef>,
     pub(crate) watermark: Option<WatermarkDef>,
     pub(crate) primary_key: Vec<(String, Range<usize>)>,
-    pub(crate) partitioned_by: Vec<String>,
+    pub(crate) partitioned_by: Vec<(String, Range<usize>)>,
     pub(crate) options: Vec<OptionDef>,
-    /// `LIKE other`.
-    pub(crate) like: Option<(String, Range<usize>)>,
+    pub(crate) like: Option<Like>,
     /// Tokens of the query of `CREATE TABLE ... AS SELECT`.
     pub(crate) query: Option<Range<usize>>,
 }
@@ -77,26 +77,9 @@ const WITH_HELP: &str = "options are written WITH ('connector' = '...', 'key' = 
 pub(crate) fn read(cursor: &mut Cursor<'_, '_>) -> Result<CreateTable, SqlDiagnostic> {
     let if_not_exists = cursor.eat(&["IF", "NOT", "EXISTS"]);
     let (name, at) = cursor.object_name("the name of the table")?;
-    let mut table = CreateTable {
-        name,
-        at,
-        if_not_exists,
-        columns: Vec::new(),
-        watermark: None,
-        primary_key: Vec::new(),
-        partitioned_by: Vec::new(),
-        options: Vec::new(),
-        like: None,
-        query: None,
-    };
+    let mut table = CreateTable { if_not_exists, ..CreateTable::named(&name, &at) };
     if cursor.eat_token(&Token::LParen) {
-        while !cursor.eat_token(&Token::RParen) {
-            element(cursor, &mut table)?;
-            if !cursor.eat_token(&Token::Comma) {
-                cursor.expect_token(&Token::RParen, "columns are separated by commas")?;
-                break;
-            }
-        }
+        elements(cursor, &mut table)?;
     }
     tail(cursor, &mut table)?;
     if !cursor.done() {
@@ -105,7 +88,42 @@ pub(crate) fn read(cursor: &mut Cursor<'_, '_>) -> Result<CreateTable, SqlDiagno
     Ok(table)
 }
 
-fn element(cursor: &mut Cursor<'_, '_>, table: &mut CreateTable) -> Result<(), SqlDiagnostic> {
+impl CreateTable {
+    /// A table of nothing but its name.
+    pub(crate) fn named(name: &str, at: &Range<usize>) -> Self {
+        Self {
+            name: name.to_owned(),
+            at: at.clone(),
+            if_not_exists: false,
+            columns: Vec::new(),
+            watermark: None,
+            primary_key: Vec::new(),
+            partitioned_by: Vec::new(),
+            options: Vec::new(),
+            like: None,
+            query: None,
+        }
+    }
+}
+
+/// Definitions up to the closing parenthesis.
+pub(crate) fn elements(
+    cursor: &mut Cursor<'_, '_>,
+    table: &mut CreateTable,
+) -> Result<(), SqlDiagnostic> {
+    while !cursor.eat_token(&Token::RParen) {
+        element(cursor, table)?;
+        if !cursor.eat_token(&Token::Comma) {
+            return cursor.expect_token(&Token::RParen, "columns are separated by commas");
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn element(
+    cursor: &mut Cursor<'_, '_>,
+    table: &mut CreateTable,
+) -> Result<(), SqlDiagnostic> {
     if cursor.looks_at(&["WATERMARK", "FOR"]) {
         let at = cursor.here();
         cursor.at += 2;
@@ -206,7 +224,9 @@ fn comment(cursor: &mut Cursor<'_, '_>) -> Result<(), SqlDiagnostic> {
     Ok(())
 }
 
-fn names(cursor: &mut Cursor<'_, '_>) -> Result<Vec<(String, Range<usize>)>, SqlDiagnostic> {
+pub(crate) fn names(
+    cursor: &mut Cursor<'_, '_>,
+) -> Result<Vec<(String, Range<usize>)>, SqlDiagnostic> {
     cursor.expect_token(&Token::LParen, "names stand in parentheses")?;
     let mut found = vec![cursor.name("the name of a column")?];
     while cursor.eat_token(&Token::Comma) {
@@ -221,16 +241,11 @@ fn tail(cursor: &mut Cursor<'_, '_>, table: &mut CreateTable) -> Result<(), SqlD
         if cursor.eat(&["COMMENT"]) {
             cursor.string("the comment")?;
         } else if cursor.eat(&["PARTITIONED", "BY"]) {
-            table.partitioned_by = names(cursor)?.into_iter().map(|(n, _)| n).collect();
+            table.partitioned_by = names(cursor)?;
         } else if cursor.eat(&["WITH"]) {
             options(cursor, table)?;
         } else if cursor.eat(&["LIKE"]) {
-            table.like = Some(cursor.object_name("the name of a table")?);
-            if cursor.eat_token(&Token::LParen) {
-                while !cursor.done() && !cursor.eat_token(&Token::RParen) {
-                    cursor.at += 1;
-                }
-            }
+            table.like = Some(like::read(cursor)?);
         } else if cursor.eat(&["AS"]) {
             if cursor.done() {
                 return Err(cursor.unexpected("a query", "CREATE TABLE ... AS SELECT ..."));
@@ -244,7 +259,10 @@ fn tail(cursor: &mut Cursor<'_, '_>, table: &mut CreateTable) -> Result<(), SqlD
     Ok(())
 }
 
-fn options(cursor: &mut Cursor<'_, '_>, table: &mut CreateTable) -> Result<(), SqlDiagnostic> {
+pub(crate) fn options(
+    cursor: &mut Cursor<'_, '_>,
+    table: &mut CreateTable,
+) -> Result<(), SqlDiagnostic> {
     cursor.expect_token(&Token::LParen, WITH_HELP)?;
     while !cursor.eat_token(&Token::RParen) {
         let (key, key_at) = cursor.string("the key of an option")?;

@@ -3,6 +3,8 @@
 //!
 //! - `f(TABLE t, ...)` -> `f(t, ...)`, and `TABLE t PARTITION BY a, b` -> `t, PARTITION_BY(a, b)`
 //! - `LATERAL TABLE(f(...))` -> `LATERAL f(...)`
+//! - `JSON_OBJECTAGG(KEY k VALUE v NULL ON NULL)` -> `JSON_OBJECTAGG(k, v, TRUE)`, and the same
+//!   clause of `JSON_ARRAYAGG`
 
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
@@ -45,6 +47,12 @@ pub(crate) fn rewrite(tokens: &[Tok]) -> Vec<TokenWithSpan> {
             at = table_argument(tokens, at + 1, &mut out);
             continue;
         }
+        if ["JSON_OBJECTAGG", "JSON_ARRAYAGG"].contains(&tok.keyword().as_str())
+            && next.is_some_and(|t| t.is(&Token::LParen))
+        {
+            at = json_aggregate(tokens, at, &mut out);
+            continue;
+        }
         match &tok.token.token {
             Token::LParen => depth += 1,
             Token::RParen => {
@@ -61,6 +69,66 @@ pub(crate) fn rewrite(tokens: &[Tok]) -> Vec<TokenWithSpan> {
         at += 1;
     }
     out
+}
+
+/// From the name of a JSON aggregate; returns the index behind its arguments.
+fn json_aggregate(tokens: &[Tok], start: usize, out: &mut Vec<TokenWithSpan>) -> usize {
+    let mut depth = 0;
+    let mut end = start + 1;
+    while let Some(tok) = tokens.get(end) {
+        match &tok.token.token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 1 => break,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        end += 1;
+    }
+    let keyword = |i: usize| tokens.get(i).map(|t| t.keyword()).unwrap_or_default();
+    out.extend(tokens[start..=start + 1].iter().map(|t| t.token.clone()));
+    let mut first = start + 2;
+    // `KEY k`, not a column of that name.
+    if keyword(first) == "KEY" && matches!(tokens.get(first + 1), Some(t) if !is_separator(t)) {
+        first += 1;
+    }
+    let clause = end.checked_sub(3).filter(|at| {
+        *at > first && keyword(at + 1) == "ON" && keyword(at + 2) == "NULL" && {
+            ["NULL", "ABSENT"].contains(&keyword(*at).as_str())
+        }
+    });
+    let inside = rewrite(&tokens[first..clause.unwrap_or(end).min(tokens.len())]);
+    let mut depth = 0;
+    let mut pairs = keyword(start) == "JSON_OBJECTAGG";
+    for (index, token) in inside.into_iter().enumerate() {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            Token::Word(w)
+                if pairs
+                    && index > 0
+                    && depth == 0
+                    && w.quote_style.is_none()
+                    && w.value.to_uppercase() == "VALUE" =>
+            {
+                pairs = false;
+                out.push(symbol(Token::Comma, &token));
+                continue;
+            }
+            _ => {}
+        }
+        out.push(token);
+    }
+    if let Some(at) = clause {
+        let place = &tokens[at].token;
+        out.push(symbol(Token::Comma, place));
+        let value = if keyword(at) == "NULL" { "TRUE" } else { "FALSE" };
+        out.push(TokenWithSpan { token: Token::make_keyword(value), span: place.span });
+    }
+    end
+}
+
+fn is_separator(tok: &Tok) -> bool {
+    tok.is(&Token::Comma) || tok.is(&Token::RParen) || tok.keyword() == "VALUE"
 }
 
 /// Whether the parentheses around `at` belong to a call, not to `(TABLE t)`.

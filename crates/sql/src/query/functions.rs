@@ -18,6 +18,8 @@ use datafusion_expr::{
 use model::aggregate;
 use model::operator_spec::{AggregateCall, AggregateFunction};
 
+use super::aggregates::COMPOSED;
+
 /// Names of aggregates, Flink's and their synonyms.
 const AGGREGATES: &[(&str, AggregateFunction)] = &[
     ("count", AggregateFunction::Count),
@@ -39,6 +41,9 @@ const AGGREGATES: &[(&str, AggregateFunction)] = &[
     ("single_value", AggregateFunction::SingleValue),
 ];
 
+/// The name of `GROUPING` and `GROUPING_ID`, which no operator computes.
+pub(crate) const GROUPING_ID: &str = "grouping_id";
+
 /// The function of an aggregate that [`aggregates`] made.
 pub(crate) fn aggregate_of(name: &str) -> Option<AggregateFunction> {
     AGGREGATES.iter().find(|(n, _)| *n == name).map(|(_, f)| *f)
@@ -58,6 +63,9 @@ impl AggregateUDFImpl for Aggregate {
         &self.signature
     }
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        if self.name == GROUPING_ID {
+            return Ok(DataType::Int64);
+        }
         let Some(function) = aggregate_of(self.name) else {
             return internal_err!("no aggregate `{}`", self.name);
         };
@@ -76,7 +84,7 @@ impl AggregateUDFImpl for Aggregate {
         }
     }
     fn is_nullable(&self) -> bool {
-        self.name != "count"
+        !["count", GROUPING_ID].contains(&self.name)
     }
     fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
         match self.name {
@@ -92,11 +100,15 @@ impl AggregateUDFImpl for Aggregate {
 /// Aggregates by name.
 pub(crate) static AGGREGATE_FUNCTIONS: LazyLock<BTreeMap<&'static str, Arc<AggregateUDF>>> =
     LazyLock::new(|| {
-        let made = AGGREGATES.iter().map(|(name, _)| {
+        let named = |name: &'static str| {
             let signature = Signature::variadic_any(Volatility::Immutable);
-            (*name, Arc::new(AggregateUDF::new_from_impl(Aggregate { name, signature })))
-        });
-        made.collect()
+            Arc::new(AggregateUDF::new_from_impl(Aggregate { name, signature }))
+        };
+        let made = AGGREGATES.iter().map(|(name, _)| (*name, named(name)));
+        // DataFusion's own GROUPING counts the bits of a column that there is not.
+        let grouping = ["grouping", GROUPING_ID].map(|name| (name, named(GROUPING_ID)));
+        let composed = COMPOSED.map(|name| (name, named(name)));
+        made.chain(grouping).chain(composed).collect()
     });
 
 /// `COUNT(*)` and `COUNT()` count rows.

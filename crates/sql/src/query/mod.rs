@@ -6,6 +6,8 @@
 //! `functions` -> `optimize` -> `translate` (operators). Implements
 //! [`planner::sql::SqlPlanner`].
 
+mod aggregates;
+mod alter;
 mod catalog;
 mod create_table;
 mod dialect;
@@ -13,14 +15,20 @@ mod errors;
 mod expr_text;
 mod forms;
 mod functions;
+mod hints;
+mod lateral;
+mod like;
 mod match_recognize;
 mod optimize;
 mod options;
+mod order;
 mod parse;
 mod relations;
 mod scan;
 mod script;
+mod sets;
 mod statement;
+mod subqueries;
 mod transform;
 mod translate;
 
@@ -120,6 +128,7 @@ impl Planner {
             catalog: Catalog::default(),
             translator: Translator::new(request, &script),
             plan: SqlPlan::default(),
+            used_hints: Vec::new(),
         };
         for statement in &statements {
             if let Statement::Set { key, value, .. } = statement {
@@ -137,13 +146,10 @@ impl Planner {
             let help = "write INSERT INTO sink SELECT ... FROM source";
             errors.push(error("E0503", at, "the script starts no job", help));
         }
-        for hint in &script.hints {
-            let message = "hints are not understood, so this one changes nothing";
-            let mut doubt = error("W0503", hint.clone(), message, "");
-            doubt.help = Some(
-                "put options into CREATE TABLE ... WITH, and `SET 'table.exec.state.ttl'`".into(),
-            );
-            session.plan.warnings.push(doubt);
+        for hint in script.hints.iter().filter(|h| !session.used_hints.contains(h)) {
+            let message = "this hint stands where none belongs, so it changes nothing";
+            let help = "OPTIONS stands right behind a table's name, STATE_TTL right behind SELECT";
+            session.plan.warnings.push(error("W0503", hint.clone(), message, help));
         }
         if !errors.is_empty() {
             return Err(errors);
@@ -164,6 +170,8 @@ struct Session<'a> {
     catalog: Catalog,
     translator: Translator<'a>,
     plan: SqlPlan,
+    /// Where hints stand that were understood.
+    used_hints: Vec<Range<usize>>,
 }
 
 impl Session<'_> {
@@ -192,6 +200,7 @@ impl Session<'_> {
                     false => Err(self.unknown_table(&name, at)),
                 }
             }
+            Statement::Alter(alter) => alter.apply(&mut self.catalog),
             Statement::Insert(insert) => self.insert(&insert),
             Statement::Query(tokens) => self.query(&tokens),
             Statement::Explain { details, inner } => self.explain(&details, *inner),
@@ -239,22 +248,11 @@ impl Session<'_> {
             return Ok(());
         }
         self.free_name(&table.name, &table.at)?;
-        if let Some((name, at)) = table.like.clone() {
-            let Some(other) = self.catalog.tables.get(&name) else {
-                return Err(self.unknown_table(&name, at));
+        if let Some(like) = table.like.take() {
+            let Some(other) = self.catalog.tables.get(&like.name) else {
+                return Err(self.unknown_table(&like.name, like.at));
             };
-            let mut columns = other.columns.clone();
-            columns.append(&mut table.columns);
-            table.columns = columns;
-            table.watermark = table.watermark.or_else(|| other.watermark.clone());
-            if table.primary_key.is_empty() {
-                table.primary_key = other.primary_key.clone();
-            }
-            for option in &other.options {
-                if !table.options.iter().any(|o| o.key == option.key) {
-                    table.options.push(option.clone());
-                }
-            }
+            like.apply(&mut table, other)?;
         }
         if let Some(tokens) = table.query.take() {
             let plan = self.analysed(&tokens)?;
@@ -273,8 +271,10 @@ impl Session<'_> {
                 table: table.name.clone(),
                 at: table.at.clone(),
                 columns: Vec::new(),
+                partition: Vec::new(),
                 query: tokens,
             };
+            known_columns(&table)?;
             self.catalog.tables.insert(table.name.clone(), table);
             return self.insert(&insert);
         }
@@ -287,16 +287,7 @@ impl Session<'_> {
                 "write CREATE TABLE name (column TYPE, ...)",
             ));
         }
-        for (key, at) in &table.primary_key {
-            if !table.columns.iter().any(|c| c.name == *key) {
-                let known: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
-                let message = format!("unknown column `{key}`");
-                let help = format!("columns: {}", known.join(", "));
-                let mut found = error("E0303", at.clone(), message, help);
-                found.label = closest(key, known).map(|c| format!("did you mean `{c}`?"));
-                return Err(found);
-            }
-        }
+        known_columns(&table)?;
         self.catalog.tables.insert(table.name.clone(), table);
         Ok(())
     }
@@ -322,9 +313,23 @@ impl Session<'_> {
     }
 
     /// The plan of a query as SqlToRel makes it.
-    fn analysed(&self, tokens: &Range<usize>) -> Result<LogicalPlan, SqlDiagnostic> {
-        let query = parse::query(self.script, tokens)?;
-        let provider = Provider::new(&self.catalog, self.functions, self.request);
+    fn analysed(&mut self, tokens: &Range<usize>) -> Result<LogicalPlan, SqlDiagnostic> {
+        let (query, notes) = parse::query(self.script, tokens)?;
+        self.used_hints.extend(notes.used_hints);
+        for doubt in notes.warnings {
+            if !self.plan.warnings.contains(&doubt) {
+                self.plan.warnings.push(doubt);
+            }
+        }
+        let mut provider = Provider::new(&self.catalog, self.functions, self.request);
+        for hinted in notes.hinted {
+            let Some(table) = self.catalog.tables.get(&hinted.base) else {
+                let message = format!("`{}` is no table, so it takes no options", hinted.base);
+                let at = hinted.options.first().map_or(0..1, |o| o.key_at.clone());
+                return Err(error("E0528", at, message, "options belong to tables, not to views"));
+            };
+            provider.hinted.insert(hinted.name, hints::with_options(table, &hinted.options));
+        }
         let options = ParserOptions::default()
             .with_enable_ident_normalization(false)
             .with_map_string_types_to_utf8view(false)
@@ -339,7 +344,7 @@ impl Session<'_> {
     }
 
     /// The plan of a query, ready to be translated.
-    fn planned(&self, tokens: &Range<usize>) -> Result<LogicalPlan, SqlDiagnostic> {
+    fn planned(&mut self, tokens: &Range<usize>) -> Result<LogicalPlan, SqlDiagnostic> {
         let plan = self.analysed(tokens)?;
         let provider = Provider::new(&self.catalog, self.functions, self.request);
         let failed = |e: DataFusionError| errors::of_planner(&e, self.script, tokens, &provider);
@@ -354,7 +359,13 @@ impl Session<'_> {
         let Some(table) = self.catalog.tables.get(&insert.table) else {
             return Err(self.unknown_table(&insert.table, insert.at.clone()));
         };
-        let table = table.clone();
+        let table = match hints::table_options(self.script, insert.at.end)? {
+            Some((options, at)) => {
+                self.used_hints.push(at);
+                hints::with_options(table, &options)
+            }
+            None => table.clone(),
+        };
         let plan = self.planned(&insert.query)?;
         self.translator.insert(&table, insert, &plan)
     }
@@ -438,6 +449,21 @@ impl Session<'_> {
         self.plan.answers.push(SqlAnswer { columns, rows });
         Ok(())
     }
+}
+
+/// Refuses a primary key and partitions of columns that there are not.
+fn known_columns(table: &create_table::CreateTable) -> Result<(), SqlDiagnostic> {
+    for (key, at) in table.primary_key.iter().chain(&table.partitioned_by) {
+        if !table.columns.iter().any(|c| c.name == *key) {
+            let known: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+            let message = format!("unknown column `{key}`");
+            let help = format!("columns: {}", known.join(", "));
+            let mut found = error("E0303", at.clone(), message, help);
+            found.label = closest(key, known).map(|c| format!("did you mean `{c}`?"));
+            return Err(found);
+        }
+    }
+    Ok(())
 }
 
 /// A view's plan with the names that its column list gives.

@@ -16,7 +16,12 @@ use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
+use super::relations::attach_unnests;
+use super::{lateral, subqueries};
+
 pub(crate) fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {
+    let plan = lateral::rank_limits(attach_unnests(plan)?)?;
+    let plan = subqueries::spell_out(plan)?;
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(DecorrelatePredicateSubquery::new()),

@@ -6,7 +6,7 @@ use planner::diagnostic::closest;
 use planner::sql::SqlDiagnostic;
 use serde_json::{Map, Value, json};
 
-use super::create_table::{CreateTable, OptionDef};
+use super::create_table::{ColumnKind, CreateTable, OptionDef};
 use super::script::error;
 
 /// Options as a connector takes them.
@@ -180,10 +180,11 @@ pub(crate) fn native(
         }
     }
     if !table.partitioned_by.is_empty() && connector.value == "filesystem" {
-        put(&mut out.options, "partitionBy", json!(table.partitioned_by));
+        let names: Vec<&str> = table.partitioned_by.iter().map(|(n, _)| n.as_str()).collect();
+        put(&mut out.options, "partitionBy", json!(names));
     }
     match connector.value.as_str() {
-        "filesystem" => finish_filesystem(&mut out, role),
+        "filesystem" => finish_filesystem(&mut out, table, role),
         "nexmark" => finish_nexmark(table, &mut out),
         _ => {}
     }
@@ -198,8 +199,13 @@ fn local_path(path: &str) -> String {
 }
 
 /// Flink's files have no header unless it is asked for, and timestamps without a `T`; ours
-/// have both.
-fn finish_filesystem(out: &mut Native, role: Role) {
+/// have both. What is in no file is known of the file itself.
+fn finish_filesystem(out: &mut Native, table: &CreateTable, role: Role) {
+    for column in table.columns.iter().filter(|_| role == Role::Source) {
+        if let ColumnKind::Metadata { key, .. } = &column.kind {
+            out.options["metadata"][&column.name] = json!(key);
+        }
+    }
     let format = &out.options["format"];
     let is_csv = format["type"] == "csv";
     let is_text = is_csv || format["type"].as_str().is_some_and(|t| t.ends_with("json"));

@@ -14,8 +14,11 @@ use planner::sql::SqlDiagnostic;
 
 use super::dialect::DIALECT;
 use super::forms;
+use super::hints::{self, HintedTable};
 use super::match_recognize;
+use super::order;
 use super::script::{Script, error};
+use super::sets;
 use crate::spelling::{self, Form};
 use crate::text::lower_first;
 
@@ -26,7 +29,10 @@ const MAX_TOKENS: usize = 20_000;
 /// Marks a session window whose keys are those of the GROUP BY.
 pub(crate) const BY_GROUP: &str = "BY_GROUP";
 
-pub(crate) fn query(script: &Script<'_>, tokens: &Range<usize>) -> Result<Query, SqlDiagnostic> {
+pub(crate) fn query(
+    script: &Script<'_>,
+    tokens: &Range<usize>,
+) -> Result<(Query, Notes), SqlDiagnostic> {
     if tokens.len() > MAX_TOKENS {
         let message = format!("the statement has more than {MAX_TOKENS} words and symbols");
         return Err(error("E0501", script.span_of(tokens), message, "split it with views"));
@@ -48,11 +54,11 @@ pub(crate) fn query(script: &Script<'_>, tokens: &Range<usize>) -> Result<Query,
         spelling::rewrite_node(node);
         ControlFlow::Continue(())
     });
-    let mut failed = None;
-    rewrite_query(&mut query, &mut failed, script);
-    match failed {
+    let mut notes = Notes::default();
+    rewrite_query(&mut query, &mut notes, script);
+    match notes.failed {
         Some(diagnostic) => Err(diagnostic),
-        None => Ok(query),
+        None => Ok((query, notes)),
     }
 }
 
@@ -95,73 +101,102 @@ fn parse_place(place: &str) -> Option<Location> {
     Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
 }
 
-type Failed = Option<SqlDiagnostic>;
-
-fn rewrite_query(query: &mut Query, failed: &mut Failed, script: &Script<'_>) {
-    for cte in query.with.iter_mut().flat_map(|w| w.cte_tables.iter_mut()) {
-        rewrite_query(&mut cte.query, failed, script);
-    }
-    rewrite_set(&mut query.body, failed, script);
+/// What was found beside the tree.
+#[derive(Default)]
+pub(crate) struct Notes {
+    /// The first mistake.
+    pub(crate) failed: Option<SqlDiagnostic>,
+    pub(crate) warnings: Vec<SqlDiagnostic>,
+    /// Tables with options of a hint.
+    pub(crate) hinted: Vec<HintedTable>,
+    /// Where hints stand that were understood.
+    pub(crate) used_hints: Vec<Range<usize>>,
 }
 
-fn rewrite_set(set: &mut SetExpr, failed: &mut Failed, script: &Script<'_>) {
+fn rewrite_query(query: &mut Query, notes: &mut Notes, script: &Script<'_>) {
+    for cte in query.with.iter_mut().flat_map(|w| w.cte_tables.iter_mut()) {
+        rewrite_query(&mut cte.query, notes, script);
+    }
+    rewrite_set(&mut query.body, notes, script);
+    order::rewrite_query(query);
+}
+
+fn rewrite_set(set: &mut SetExpr, notes: &mut Notes, script: &Script<'_>) {
     match set {
-        SetExpr::Select(select) => rewrite_select(select, failed, script),
-        SetExpr::Query(query) => rewrite_query(query, failed, script),
+        SetExpr::Select(select) => rewrite_select(select, notes, script),
+        SetExpr::Query(query) => rewrite_query(query, notes, script),
         SetExpr::SetOperation { left, right, .. } => {
-            rewrite_set(left, failed, script);
-            rewrite_set(right, failed, script);
+            rewrite_set(left, notes, script);
+            rewrite_set(right, notes, script);
+            sets::rewrite_operation(set);
         }
         _ => {}
     }
 }
 
-fn rewrite_select(select: &mut Select, failed: &mut Failed, script: &Script<'_>) {
+fn rewrite_select(select: &mut Select, notes: &mut Notes, script: &Script<'_>) {
     for table in &mut select.from {
-        rewrite_factor(&mut table.relation, failed, script);
+        rewrite_factor(&mut table.relation, notes, script);
         for join in &mut table.joins {
-            rewrite_factor(&mut join.relation, failed, script);
+            rewrite_factor(&mut join.relation, notes, script);
         }
     }
-    // Subqueries of conditions.
+    hints::on_select(select, notes, script);
+    let mut subqueries = |e: &mut Expr| -> ControlFlow<()> {
+        if let Expr::Subquery(q)
+        | Expr::Exists { subquery: q, .. }
+        | Expr::InSubquery { subquery: q, .. } = e
+        {
+            rewrite_query(q, notes, script);
+        }
+        ControlFlow::Continue(())
+    };
     for condition in [&mut select.selection, &mut select.having].into_iter().flatten() {
-        let _: ControlFlow<()> = visit_expressions_mut(condition, |e| {
-            if let Expr::Subquery(q)
-            | Expr::Exists { subquery: q, .. }
-            | Expr::InSubquery { subquery: q, .. } = e
-            {
-                rewrite_query(q, failed, script);
-            }
-            ControlFlow::Continue(())
-        });
+        let _ = visit_expressions_mut(condition, &mut subqueries);
     }
+    for item in &mut select.projection {
+        let _ = visit_expressions_mut(item, &mut subqueries);
+    }
+    order::rewrite_windows(select);
     name_items(select);
-    if let Err(diagnostic) = group_window(select, script) {
-        failed.get_or_insert(diagnostic);
+    let rewritten =
+        group_window(select, script).and_then(|()| sets::write_out_groups(select, script));
+    if let Err(diagnostic) = rewritten {
+        notes.failed.get_or_insert(diagnostic);
     }
 }
 
-fn rewrite_factor(factor: &mut TableFactor, failed: &mut Failed, script: &Script<'_>) {
+fn rewrite_factor(factor: &mut TableFactor, notes: &mut Notes, script: &Script<'_>) {
     match factor {
-        TableFactor::Derived { subquery, .. } => rewrite_query(subquery, failed, script),
+        TableFactor::Derived { subquery, .. } => rewrite_query(subquery, notes, script),
         TableFactor::NestedJoin { table_with_joins, .. } => {
-            rewrite_factor(&mut table_with_joins.relation, failed, script);
+            rewrite_factor(&mut table_with_joins.relation, notes, script);
             for join in &mut table_with_joins.joins {
-                rewrite_factor(&mut join.relation, failed, script);
+                rewrite_factor(&mut join.relation, notes, script);
             }
         }
-        TableFactor::MatchRecognize { table, .. } => rewrite_factor(table, failed, script),
+        TableFactor::MatchRecognize { table, .. } => rewrite_factor(table, notes, script),
         TableFactor::Table { args: Some(args), .. } => {
             for arg in &mut args.args {
                 if let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Subquery(query))) = arg {
-                    rewrite_query(query, failed, script);
+                    rewrite_query(query, notes, script);
                 }
             }
         }
+        TableFactor::Table { name, alias, .. } => hints::on_table(name, Some(alias), notes, script),
         TableFactor::TableFunction { expr, .. } => {
             let _: ControlFlow<()> = visit_expressions_mut(expr, |e| {
-                if let Expr::Subquery(q) = e {
-                    rewrite_query(q, failed, script);
+                match e {
+                    Expr::Subquery(q) => rewrite_query(q, notes, script),
+                    // The table that a window function takes.
+                    Expr::Identifier(ident) => {
+                        let mut name = ObjectName(vec![ObjectNamePart::Identifier(ident.clone())]);
+                        hints::on_table(&mut name, None, notes, script);
+                        if let Some(found) = name.0.last().and_then(ObjectNamePart::as_ident) {
+                            *ident = found.clone();
+                        }
+                    }
+                    _ => {}
                 }
                 ControlFlow::Continue(())
             });
@@ -172,24 +207,27 @@ fn rewrite_factor(factor: &mut TableFactor, failed: &mut Failed, script: &Script
 
 /// Names by which columns of this SELECT may be qualified.
 fn relations(select: &Select) -> Vec<String> {
-    let mut found = Vec::new();
     let factors = select
         .from
         .iter()
         .flat_map(|t| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)));
-    for factor in factors {
-        let (name, alias) = match factor {
-            TableFactor::Table { name, alias, .. } => (last_part(name), alias),
-            TableFactor::Derived { alias, .. }
-            | TableFactor::TableFunction { alias, .. }
-            | TableFactor::UNNEST { alias, .. }
-            | TableFactor::MatchRecognize { alias, .. }
-            | TableFactor::NestedJoin { alias, .. } => (None, alias),
-            _ => continue,
-        };
-        found.extend(alias.as_ref().map(|a| a.name.value.clone()).or(name));
-    }
-    found
+    factors.filter_map(|f| relation_name(f).map(|name| name.value)).collect()
+}
+
+/// The name that a relation has within its SELECT.
+pub(crate) fn relation_name(factor: &TableFactor) -> Option<Ident> {
+    let (name, alias) = match factor {
+        TableFactor::Table { name, alias, .. } => {
+            (name.0.last().and_then(ObjectNamePart::as_ident), alias)
+        }
+        TableFactor::Derived { alias, .. }
+        | TableFactor::TableFunction { alias, .. }
+        | TableFactor::UNNEST { alias, .. }
+        | TableFactor::MatchRecognize { alias, .. }
+        | TableFactor::NestedJoin { alias, .. } => (None, alias),
+        _ => return None,
+    };
+    alias.as_ref().map(|a| &a.name).or(name).cloned()
 }
 
 fn last_part(name: &ObjectName) -> Option<String> {
@@ -325,7 +363,7 @@ fn table_alias(name: Ident) -> TableAlias {
     TableAlias { explicit: true, name, columns: Vec::new(), at: None }
 }
 
-fn function(name: &str, args: Vec<Expr>, place: Span) -> Expr {
+pub(crate) fn function(name: &str, args: Vec<Expr>, place: Span) -> Expr {
     let args = args.into_iter().map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).collect();
     Expr::Function(Function {
         name: ObjectName(vec![ObjectNamePart::Identifier(Ident::with_span(place, name))]),

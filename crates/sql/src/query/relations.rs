@@ -23,9 +23,19 @@ use datafusion_sql::sqlparser::ast::{
 use model::operator_spec::{WINDOW_END, WINDOW_START};
 
 use super::forms::PARTITION_BY;
+use super::hints::STATE_TTL;
 use super::match_recognize;
 use super::match_recognize::forms::SUBQUERY;
 use super::parse::BY_GROUP;
+use super::sets::SET_OPERATIONS;
+
+mod set_operation;
+mod state_ttl;
+mod unnest;
+
+pub(crate) use set_operation::SetRelation;
+pub(crate) use state_ttl::{StateTtl, hinted_ttl};
+pub(crate) use unnest::{UnnestRelation, attach_unnests};
 
 /// The column with the window's last moment, a time attribute.
 pub(crate) const WINDOW_TIME: &str = "window_time";
@@ -155,7 +165,18 @@ impl RelationPlanner for Relations {
                 let FunctionArguments::List(list) = call.args else {
                     return plan_err!("a table function needs arguments");
                 };
+                let ident = last_part(&call.name);
+                let kind = ident.map(|i| i.value.as_str()).unwrap_or_default();
+                if SET_OPERATIONS.contains(&kind) {
+                    return set_operation::plan(kind, ident, list.args, alias, context);
+                }
+                if kind == STATE_TTL {
+                    return state_ttl::plan(list.args, alias, context);
+                }
                 window(&call.name, list.args, alias, context)
+            }
+            TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
+                unnest::plan(array_exprs, with_ordinality, alias, context)
             }
             TableFactor::MatchRecognize { .. } => match_recognize::relation(relation, context),
             TableFactor::Table { name, args: Some(args), alias, .. } if is_subquery(&name) => {

@@ -57,6 +57,13 @@ pub(crate) fn option_error(
     table: &CreateTable,
     native: &Native,
 ) -> SqlDiagnostic {
+    if let [option, name] = failed.path.as_slice()
+        && option == "metadata"
+        && let Some(column) = table.columns.iter().find(|c| c.name == *name)
+    {
+        let help = failed.help.clone().unwrap_or_default();
+        return error("E0515", column.at.clone(), failed.message.clone(), help);
+    }
     let path = failed.path.join(".");
     // `format` is written as `format.type`.
     let is_of = |p: &str| p == path || p.strip_suffix(".type") == Some(&path);
@@ -74,8 +81,11 @@ pub(crate) fn option_error(
 }
 
 /// The columns that come from outside.
-pub(crate) fn physical_schema(table: &CreateTable) -> SchemaRef {
+fn physical_schema(table: &CreateTable) -> SchemaRef {
     let fields = table.columns.iter().filter_map(|c| match &c.kind {
+        ColumnKind::Metadata { data_type, .. } => {
+            Some(Field::new(&c.name, data_type.clone(), true))
+        }
         ColumnKind::Physical { data_type, nullable } => {
             let keyed = table.primary_key.iter().any(|(k, _)| *k == c.name);
             Some(Field::new(&c.name, data_type.clone(), *nullable && !keyed))
@@ -105,14 +115,14 @@ pub(crate) fn plan(
     let mut columns: Vec<ScanColumn> = Vec::new();
     for column in &table.columns {
         let (data_type, nullable, origin) = match &column.kind {
-            ColumnKind::Metadata { .. } => {
+            ColumnKind::Metadata { .. } if native.connector != "filesystem" => {
                 let message = format!(
                     "column `{}` is metadata, which connector '{}' does not have",
                     column.name, native.connector
                 );
                 return Err(error("E0515", column.at.clone(), message, "remove the column"));
             }
-            ColumnKind::Physical { data_type, .. } => {
+            ColumnKind::Physical { data_type, .. } | ColumnKind::Metadata { data_type, .. } => {
                 let Ok(field) = physical.field_with_name(&column.name) else {
                     let known: Vec<&str> =
                         physical.fields().iter().map(|f| f.name().as_str()).collect();

@@ -5,6 +5,7 @@ use std::ops::Range;
 use datafusion_sql::sqlparser::tokenizer::Token;
 use planner::sql::SqlDiagnostic;
 
+use super::alter::{self, Alter};
 use super::create_table::{self, CreateTable};
 use super::script::{Cursor, Script, error};
 
@@ -27,6 +28,7 @@ pub(crate) enum Statement {
         at: Range<usize>,
         if_exists: bool,
     },
+    Alter(Box<Alter>),
     Insert(Insert),
     Set {
         key: String,
@@ -56,12 +58,14 @@ pub(crate) struct Insert {
     pub(crate) table: String,
     pub(crate) at: Range<usize>,
     pub(crate) columns: Vec<(String, Range<usize>)>,
+    /// `PARTITION (column = 'value')`: columns that the query does not give.
+    pub(crate) partition: Vec<(String, Range<usize>, String)>,
     pub(crate) query: Range<usize>,
 }
 
 const STARTS: &[&str] = &[
     "CREATE", "INSERT", "SET", "SELECT", "WITH", "VALUES", "EXECUTE", "BEGIN", "END", "EXPLAIN",
-    "DROP", "SHOW", "DESCRIBE", "DESC", "USE", "RESET",
+    "ALTER", "DROP", "SHOW", "DESCRIBE", "DESC", "USE", "RESET",
 ];
 
 /// Whether `text` starts like a script of SQL rather than like YAML.
@@ -118,6 +122,10 @@ fn one(script: &Script<'_>, tokens: &Range<usize>) -> Result<Statement, SqlDiagn
         "SELECT" | "WITH" | "VALUES" => Ok(Statement::Query(cursor.at..cursor.end)),
         "END" | "USE" | "RESET" => Ok(Statement::Nothing),
         "EXPLAIN" => explain(script, &mut cursor),
+        "ALTER" => {
+            cursor.at += 1;
+            alter::read(&mut cursor).map(|a| Statement::Alter(Box::new(a)))
+        }
         "DROP" => drop_object(&mut cursor),
         "SHOW" => show(&mut cursor),
         "DESCRIBE" | "DESC" => {
@@ -131,7 +139,7 @@ fn one(script: &Script<'_>, tokens: &Range<usize>) -> Result<Statement, SqlDiagn
         other => {
             let mut diagnostic = cursor.unexpected(
                 "a statement",
-                "statements start with CREATE, INSERT, SELECT, SET, EXPLAIN, SHOW, DESCRIBE or DROP",
+                "statements start with CREATE, ALTER, INSERT, SELECT, SET, EXPLAIN, SHOW, DESCRIBE or DROP",
             );
             diagnostic.label = planner::diagnostic::did_you_mean(other, STARTS.iter().copied());
             Err(diagnostic)
@@ -194,15 +202,10 @@ fn insert(cursor: &mut Cursor<'_, '_>) -> Result<Insert, SqlDiagnostic> {
     cursor.expect(&["INTO"], "INSERT INTO table SELECT ...")?;
     cursor.eat(&["TABLE"]);
     let (table, at) = cursor.object_name("the name of a table")?;
-    if cursor.eat(&["PARTITION"]) {
-        let message = "a static PARTITION clause is not understood";
-        return Err(error(
-            "E0503",
-            cursor.here(),
-            message,
-            "select the partition's columns instead",
-        ));
-    }
+    let partition = match cursor.eat(&["PARTITION"]) {
+        true => static_partition(cursor)?,
+        false => Vec::new(),
+    };
     let mut columns = Vec::new();
     let list = cursor.peek().is_some_and(|t| t.is(&Token::LParen)) && {
         let mut ahead = cursor.clone();
@@ -223,7 +226,32 @@ fn insert(cursor: &mut Cursor<'_, '_>) -> Result<Insert, SqlDiagnostic> {
     if cursor.done() {
         return Err(cursor.unexpected("a query", "INSERT INTO table SELECT ..."));
     }
-    Ok(Insert { table, at, columns, query: cursor.at..cursor.end })
+    Ok(Insert { table, at, columns, partition, query: cursor.at..cursor.end })
+}
+
+fn static_partition(
+    cursor: &mut Cursor<'_, '_>,
+) -> Result<Vec<(String, Range<usize>, String)>, SqlDiagnostic> {
+    let help = "INSERT INTO t PARTITION (day = '2024-01-01') SELECT ...";
+    cursor.expect_token(&Token::LParen, help)?;
+    let mut found = Vec::new();
+    loop {
+        let (name, at) = cursor.name("the name of a column")?;
+        cursor.expect_token(&Token::Eq, help)?;
+        let value = match cursor.peek().map(|t| &t.token.token) {
+            Some(Token::Number(number, _)) => {
+                cursor.at += 1;
+                number.clone()
+            }
+            _ => cursor.string("a value")?.0,
+        };
+        found.push((name, at, value));
+        if !cursor.eat_token(&Token::Comma) {
+            break;
+        }
+    }
+    cursor.expect_token(&Token::RParen, help)?;
+    Ok(found)
 }
 
 fn setting(cursor: &mut Cursor<'_, '_>) -> Result<Statement, SqlDiagnostic> {

@@ -2,15 +2,16 @@
 //! everything so far.
 
 use datafusion_common::{DFSchema, ScalarValue};
-use datafusion_expr::Expr;
 use datafusion_expr::expr::AggregateFunction as AggregateExpr;
 use datafusion_expr::logical_plan::Aggregate;
+use datafusion_expr::{Expr, GroupingSet};
 use model::operator_spec::{
     AggregateCall, AggregateFunction, AggregateStage, KeyedAggregate, NamedExpression,
     OperatorSpec, WINDOW_END, WINDOW_START, WINDOW_TIME, Window, WindowAggregate,
 };
 use planner::names::quote;
 
+use super::grouping::{GroupingSets, grouping_call};
 use super::rows::window_of;
 use super::{Attached, Column, Result, Stream, Time, Translator};
 use crate::query::functions::aggregate_of;
@@ -18,7 +19,7 @@ use crate::query::relations::Tvf;
 
 /// A group expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Group {
+pub(super) enum Group {
     Key(String),
     Start,
     End,
@@ -35,20 +36,54 @@ enum Windowing {
 impl Translator<'_> {
     pub(super) fn aggregate(&mut self, node: &Aggregate) -> Result<Stream> {
         let schema = node.input.schema();
-        if node.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
-            return self.grouping_sets(node);
-        }
+        let sets = grouping_sets(node);
+        let groups: Vec<&Expr> = match &sets {
+            Some(sets) => sets.groups.clone(),
+            None => node.group_expr.iter().collect(),
+        };
         let mut input = self.plan(&node.input)?;
-        let groups: Vec<&Expr> = node.group_expr.iter().collect();
-        let windowing = self.windowing(&groups, schema, &input);
+        let mut windowing = self.windowing(&groups, schema, &input);
+        if let Some(sets) = &sets
+            && groups.iter().any(|g| !sets.always(g) && self.is_bound(g, schema, &input))
+        {
+            // Where a set is without the window, its bounds are groups like any other.
+            windowing = Windowing::No;
+            input.attached = None;
+        }
         if input.window.is_some() && !matches!(windowing, Windowing::Pending) {
             input = self.assign_windows(input)?;
+            input.attached = input.attached.filter(|_| sets.is_none());
         }
-        let (input, keys, calls) = self.grouped(input, &groups, &node.aggr_expr, schema)?;
-        match windowing {
-            Windowing::No => self.keyed(node, input, keys, calls),
-            _ => self.windowed(node, input, keys, calls),
+        let called: Vec<(&Expr, String)> = node
+            .aggr_expr
+            .iter()
+            .zip(
+                node.schema.fields().iter().skip(node.schema.fields().len() - node.aggr_expr.len()),
+            )
+            .filter(|(e, _)| grouping_call(e).is_none())
+            .map(|(e, field)| (e, field.name().clone()))
+            .collect();
+        let (mut input, mut keys, mut calls) = self.grouped(input, &groups, &called, schema)?;
+        if let Some(sets) = &sets {
+            (input, keys) = self.expand(input, sets, keys, &calls)?;
         }
+        Self::name_calls(&mut calls, &called, &keys);
+        let stream = match windowing {
+            Windowing::No => self.keyed(input, keys, calls, self.ttl_of(&node.input))?,
+            _ => self.windowed(input, keys, calls)?,
+        };
+        if sets.is_none() && called.len() == node.aggr_expr.len() {
+            return Ok(stream);
+        }
+        self.with_groupings(stream, &node.aggr_expr, &groups, sets.as_ref())
+    }
+
+    /// Whether a group is a bound of the rows' window.
+    fn is_bound(&self, group: &Expr, schema: &DFSchema, input: &Stream) -> bool {
+        self.column(group, schema, input).is_some_and(|c| {
+            let attached = input.attached.as_ref();
+            c.pending || attached.is_some_and(|a| [&a.start, &a.end].contains(&&c.name))
+        })
     }
 
     fn windowing(&self, groups: &[&Expr], schema: &DFSchema, input: &Stream) -> Windowing {
@@ -89,7 +124,7 @@ impl Translator<'_> {
         &mut self,
         input: Stream,
         groups: &[&Expr],
-        aggregates: &[Expr],
+        aggregates: &[(&Expr, String)],
         schema: &DFSchema,
     ) -> Result<(Stream, Vec<Group>, Vec<AggregateCall>)> {
         let mut wanted: Vec<(&Expr, String)> = Vec::new();
@@ -111,7 +146,7 @@ impl Translator<'_> {
             });
         }
         let mut drafts = Vec::new();
-        for (index, expr) in aggregates.iter().enumerate() {
+        for (index, (expr, _)) in aggregates.iter().enumerate() {
             let draft = self.draft(expr)?;
             let first = wanted.len();
             for argument in &draft.arguments {
@@ -196,13 +231,15 @@ impl Translator<'_> {
         })
     }
 
-    /// Gives calls names that the keys do not have.
-    fn name_calls(calls: &mut [AggregateCall], node: &Aggregate, keys: &[String]) {
-        let first = node.group_expr.len();
-        let mut taken: Vec<String> = keys.to_vec();
-        taken.extend([WINDOW_START, WINDOW_END, WINDOW_TIME].map(str::to_owned));
-        for (index, call) in calls.iter_mut().enumerate() {
-            let logical = node.schema.field(first + index).name();
+    /// Gives calls names that the groups do not have; `called` are the calls as planned.
+    fn name_calls(calls: &mut [AggregateCall], called: &[(&Expr, String)], groups: &[Group]) {
+        let mut taken: Vec<String> =
+            [WINDOW_START, WINDOW_END, WINDOW_TIME].map(str::to_owned).to_vec();
+        taken.extend(groups.iter().filter_map(|g| match g {
+            Group::Key(name) => Some(name.clone()),
+            _ => None,
+        }));
+        for (call, (_, logical)) in calls.iter_mut().zip(called) {
             let word = logical.split('(').next().unwrap_or("agg").to_lowercase();
             let argument = call.column.as_deref().unwrap_or("rows");
             let base = format!("{word}_{argument}");
@@ -217,10 +254,10 @@ impl Translator<'_> {
 
     fn keyed(
         &mut self,
-        node: &Aggregate,
         input: Stream,
         groups: Vec<Group>,
-        mut calls: Vec<AggregateCall>,
+        calls: Vec<AggregateCall>,
+        ttl_ms: Option<i64>,
     ) -> Result<Stream> {
         let bound = |group: &Group| match group {
             Group::Key(name) => name.clone(),
@@ -235,21 +272,20 @@ impl Translator<'_> {
                 keys.push(name.clone());
             }
         }
-        Self::name_calls(&mut calls, node, &keys);
         let ordered = calls
             .iter()
             .any(|c| matches!(c.function, AggregateFunction::First | AggregateFunction::Last));
         let row_time = input.columns.iter().find(|c| c.time == Time::Row && !c.pending);
         let time_column = row_time.filter(|_| ordered && !self.is_changelog(&input));
         let time_column = time_column.map(|c| c.name.clone());
-        if !keys.is_empty() {
+        if !keys.is_empty() && ttl_ms.is_none() {
             self.warn_unbounded("GROUP BY", "the number of groups");
         }
         let spec = KeyedAggregate {
             keys: keys.clone(),
             aggregates: calls.clone(),
             time_column,
-            ttl_ms: self.ttl_ms,
+            ttl_ms,
             ..KeyedAggregate::default()
         };
         let op = self.add(OperatorSpec::KeyedAggregate(spec), "aggregate", vec![vec![input.op]])?;
@@ -260,10 +296,9 @@ impl Translator<'_> {
 
     fn windowed(
         &mut self,
-        node: &Aggregate,
         input: Stream,
         groups: Vec<Group>,
-        mut calls: Vec<AggregateCall>,
+        calls: Vec<AggregateCall>,
     ) -> Result<Stream> {
         let mut keys: Vec<String> = Vec::new();
         for group in &groups {
@@ -273,7 +308,6 @@ impl Translator<'_> {
                 keys.push(name.clone());
             }
         }
-        Self::name_calls(&mut calls, node, &keys);
         let (window, tvf, time, event_time) = match (&input.window, &input.attached) {
             (Some(pending), _) => {
                 if let Tvf::Session { .. } = pending.tvf
@@ -339,11 +373,15 @@ impl Translator<'_> {
         let computed = NamedExpression { name: WINDOW_TIME.to_owned(), expr: time };
         self.with_columns(&stream, vec![computed], "windowTime")
     }
+}
 
-    fn grouping_sets(&mut self, _node: &Aggregate) -> Result<Stream> {
-        let message = "GROUPING SETS, CUBE and ROLLUP are not understood yet in SQL";
-        let help = "write one INSERT per set of groups, in a STATEMENT SET";
-        Err(self.failed("E0522", message, help))
+/// The sets that a node groups by, if it has any; `sets` has written them out.
+fn grouping_sets(node: &Aggregate) -> Option<GroupingSets<'_>> {
+    match node.group_expr.as_slice() {
+        [Expr::GroupingSet(all @ GroupingSet::GroupingSets(sets))] => {
+            Some(GroupingSets { sets, groups: all.distinct_expr() })
+        }
+        _ => None,
     }
 }
 

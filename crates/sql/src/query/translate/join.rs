@@ -412,7 +412,10 @@ impl Translator<'_> {
             Some(filter) => Some(self.pair_text(node, &sides, filter)?),
             None => None,
         };
-        self.warn_unbounded("JOIN", "every row of both sides");
+        let (left_ttl_ms, right_ttl_ms) = (self.ttl_of(&node.left), self.ttl_of(&node.right));
+        if left_ttl_ms.is_none() || right_ttl_ms.is_none() {
+            self.warn_unbounded("JOIN", "every row of both sides");
+        }
         let unique = |stream: &Stream| stream.unique.clone().unwrap_or_default();
         let spec = Join {
             left_keys: sides.left_keys.clone(),
@@ -422,8 +425,8 @@ impl Translator<'_> {
             right_prefix: sides.prefix.clone(),
             left_unique: unique(&sides.left),
             right_unique: unique(&sides.right),
-            left_ttl_ms: self.ttl_ms,
-            right_ttl_ms: self.ttl_ms,
+            left_ttl_ms,
+            right_ttl_ms,
         };
         let ports = vec![vec![sides.left.op], vec![sides.right.op]];
         let op = self.add(OperatorSpec::Join(spec), "join", ports)?;

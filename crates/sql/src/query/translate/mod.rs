@@ -5,12 +5,15 @@
 
 mod aggregate;
 pub(crate) mod explain;
+mod grouping;
 mod join;
 mod match_recognize;
 mod rank;
 mod rows;
+mod set;
 mod sink;
 mod sorted;
+mod values;
 mod versioned;
 
 use std::collections::BTreeSet;
@@ -29,7 +32,7 @@ use planner::sql::{SqlDiagnostic, SqlRequest};
 use super::expr_text::{self, NoText};
 use super::match_recognize::MatchRecognizeNode;
 use super::options::duration;
-use super::relations::{AsOf, Tvf, WindowTvf};
+use super::relations::{AsOf, SetRelation, StateTtl, Tvf, UnnestRelation, WindowTvf, hinted_ttl};
 use super::script::{Script, error};
 
 type Result<T> = std::result::Result<T, SqlDiagnostic>;
@@ -286,6 +289,15 @@ impl<'a> Translator<'a> {
                 if let Some(node) = e.node.as_any().downcast_ref::<MatchRecognizeNode>() {
                     return self.match_recognize(node);
                 }
+                if let Some(node) = e.node.as_any().downcast_ref::<SetRelation>() {
+                    return self.set_relation(node);
+                }
+                if let Some(node) = e.node.as_any().downcast_ref::<StateTtl>() {
+                    return self.plan(&node.input);
+                }
+                if let Some(node) = e.node.as_any().downcast_ref::<UnnestRelation>() {
+                    return self.unnest(node);
+                }
                 if let Some(node) = e.node.as_any().downcast_ref::<AsOf>() {
                     let help = "join it: a JOIN b FOR SYSTEM_TIME AS OF a.ts ON a.k = b.k";
                     let message = format!(
@@ -296,11 +308,8 @@ impl<'a> Translator<'a> {
                 }
                 Err(self.failed("E0522", "this relation cannot be run on a stream", ""))
             }
-            LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => {
-                let help =
-                    "select from a table, for example of connector 'datagen' or 'filesystem'";
-                Err(self.failed("E0522", "a query without a table in FROM makes no stream", help))
-            }
+            LogicalPlan::Values(values) => self.values(values),
+            LogicalPlan::EmptyRelation(_) => self.one_row(),
             other => {
                 let display = other.display().to_string();
                 let what = display.split([':', ' ']).next().unwrap_or("this").to_uppercase();
@@ -407,6 +416,14 @@ impl<'a> Translator<'a> {
         }
         let stream = self.with_columns(&stream, computed, "columns")?;
         Ok((stream, names))
+    }
+
+    /// How long the state of rows of `plan` is kept: by a hint, else by the setting.
+    fn ttl_of(&self, plan: &LogicalPlan) -> Option<i64> {
+        match hinted_ttl(plan) {
+            Some(ms) => Some(ms).filter(|ms| *ms > 0),
+            None => self.ttl_ms,
+        }
     }
 
     /// The doubt that goes with state that nothing bounds.

@@ -311,6 +311,11 @@ impl Translator<'_> {
                             return Err(self.failed("E0526", message, "LAG(column, 1)"));
                         }
                     };
+                    if call.params.args.len() > 2 {
+                        let message = "LAG with a value for the first rows cannot be run";
+                        let help = "LAG(column, n) is NULL there";
+                        return Err(self.failed("E0526", message, help));
+                    }
                     let (stream, names) =
                         self.computed(stream, &args[..1.min(args.len())], schema)?;
                     let column = names.into_iter().next().unwrap_or_default();

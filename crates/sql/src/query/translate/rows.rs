@@ -1,21 +1,17 @@
-//! Scans, projections, filters, unions and window functions.
+//! Scans, projections, filters and window functions.
 
-use arrow::datatypes::DataType;
 use datafusion_common::{DFSchema, DFSchemaRef};
-use datafusion_expr::logical_plan::{Filter, TableScan, Union};
+use datafusion_expr::logical_plan::{Filter, TableScan};
 use datafusion_expr::utils::{conjunction, split_conjunction};
 use datafusion_expr::{Expr, LogicalPlan};
 use model::operator_spec::{
-    Deduplicate, Keep, KeyedAggregate, NamedExpression, OperatorSpec, WINDOW_END, WINDOW_START,
-    WINDOW_TIME, Window, WindowAssign,
+    NamedExpression, OperatorSpec, WINDOW_END, WINDOW_START, WINDOW_TIME, Window, WindowAssign,
 };
-use model::row_kind;
 use planner::logical::plain;
 use planner::names::quote;
 
 use super::{Attached, Column, Pending, Result, Stream, Time, Translator};
 use crate::query::catalog::{ColumnOrigin, InputSource, ScanSource};
-use crate::query::expr_text::cast;
 use crate::query::functions::PROCTIME;
 use crate::query::relations::{Tvf, WindowTvf};
 
@@ -289,88 +285,6 @@ impl Translator<'_> {
         let attached = Some(Attached { start: WINDOW_START.into(), end: WINDOW_END.into(), tvf });
         Ok(Stream { op, columns, window: None, attached, unique: None })
     }
-
-    pub(super) fn union(&mut self, union: &Union) -> Result<Stream> {
-        let mut inputs = Vec::new();
-        for input in &union.inputs {
-            let stream = self.plan(input)?;
-            inputs.push(self.assign_windows(stream)?);
-        }
-        let fields = union.schema.fields();
-        let mut aligned = Vec::new();
-        let changelog = inputs.iter().any(|i| self.is_changelog(i));
-        for input in &inputs {
-            let mut columns = Vec::new();
-            for (index, field) in fields.iter().enumerate() {
-                let name = &input.columns[index].name;
-                let found = self.type_of(input, name).unwrap_or(DataType::Null);
-                let expr = match found == *field.data_type() {
-                    true => quote(name),
-                    false => cast("CAST", &quote(name), field.data_type()),
-                };
-                columns.push(NamedExpression { name: union_name(fields, index), expr });
-            }
-            aligned.push(self.add(
-                OperatorSpec::Project { columns },
-                "columns",
-                vec![vec![input.op]],
-            )?);
-        }
-        if changelog && aligned.iter().any(|op| !row_kind::is_changelog(&self.ops[*op].output)) {
-            let message = "UNION of a changelog with rows that are only inserted is not understood";
-            let help = "aggregate each side alone, or union before aggregating";
-            return Err(self.failed("E0306", message, help));
-        }
-        let time = |index: usize| {
-            let all_row = inputs.iter().all(|i| i.columns[index].time == Time::Row);
-            if all_row { Time::Row } else { Time::No }
-        };
-        let columns = (0..fields.len())
-            .map(|index| Column {
-                name: union_name(fields, index),
-                time: time(index),
-                pending: false,
-            })
-            .collect();
-        let op = self.add(OperatorSpec::Union, "union", vec![aligned])?;
-        Ok(Stream { op, columns, window: None, attached: None, unique: None })
-    }
-
-    /// Each row once.
-    pub(super) fn distinct(&mut self, stream: Stream) -> Result<Stream> {
-        let stream = self.assign_windows(stream)?;
-        let mut keys: Vec<String> = Vec::new();
-        for column in &stream.columns {
-            if !keys.contains(&column.name) {
-                keys.push(column.name.clone());
-            }
-        }
-        self.warn_unbounded("DISTINCT", "the number of different rows");
-        let spec = match self.is_changelog(&stream) {
-            true => OperatorSpec::KeyedAggregate(KeyedAggregate {
-                keys: keys.clone(),
-                ttl_ms: self.ttl_ms,
-                ..KeyedAggregate::default()
-            }),
-            false => OperatorSpec::Deduplicate(Deduplicate {
-                keys: keys.clone(),
-                keep: Keep::First,
-                time_column: None,
-                ttl_ms: self.ttl_ms,
-                ..Deduplicate::default()
-            }),
-        };
-        let op = self.add(spec, "distinct", vec![vec![stream.op]])?;
-        let mut columns = stream.columns;
-        columns.iter_mut().for_each(|c| c.time = Time::No);
-        Ok(Stream { op, columns, window: None, attached: None, unique: Some(keys) })
-    }
-}
-
-fn union_name(fields: &arrow::datatypes::Fields, index: usize) -> String {
-    let name = fields[index].name();
-    let first = fields.iter().position(|f| f.name() == name) == Some(index);
-    if first { name.clone() } else { format!("{name}_{index}") }
 }
 
 /// The parts of a condition that are joined by AND.

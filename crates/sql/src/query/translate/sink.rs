@@ -11,7 +11,7 @@ use planner::names::quote;
 use planner::sql_type;
 
 use super::{Result, Stream, Time, Translator};
-use crate::query::create_table::{ColumnKind, CreateTable};
+use crate::query::create_table::{ColumnDef, ColumnKind, CreateTable};
 use crate::query::expr_text::cast;
 use crate::query::options::same_type;
 use crate::query::scan;
@@ -100,28 +100,11 @@ impl Translator<'_> {
         stream: &Stream,
         plan: &LogicalPlan,
     ) -> Result<Vec<NamedExpression>> {
-        let all: Vec<(&str, &DataType)> = table
-            .columns
-            .iter()
-            .filter_map(|c| match &c.kind {
-                ColumnKind::Physical { data_type, .. }
-                | ColumnKind::Metadata { data_type, is_virtual: false, .. } => {
-                    Some((c.name.as_str(), data_type))
-                }
-                _ => None,
-            })
-            .collect();
-        for (name, at) in &insert.columns {
-            if !all.iter().any(|(n, _)| n == name) {
-                let known: Vec<&str> = all.iter().map(|(n, _)| *n).collect();
-                let message = format!("table `{}` has no column `{name}` to write", table.name);
-                let help = format!("its columns: {}", known.join(", "));
-                let mut found = error("E0519", at.clone(), message, help);
-                found.label = planner::diagnostic::did_you_mean(name, known);
-                return Err(found);
-            }
-        }
-        let wanted = if insert.columns.is_empty() { all.len() } else { insert.columns.len() };
+        let all = stored_columns(table)?;
+        known_targets(table, insert, &all)?;
+        let fixed = |name: &str| insert.partition.iter().find(|(n, ..)| n == name);
+        let given: Vec<&str> = all.iter().map(|(n, _)| *n).filter(|n| fixed(n).is_none()).collect();
+        let wanted = if insert.columns.is_empty() { given.len() } else { insert.columns.len() };
         if wanted != stream.columns.len() {
             let shown: Vec<&str> =
                 plan.schema().fields().iter().map(|f| f.name().as_str()).collect();
@@ -130,14 +113,18 @@ impl Translator<'_> {
                 table.name,
                 stream.columns.len()
             );
-            let names: Vec<&str> = all.iter().map(|(n, _)| *n).collect();
-            let help = format!("table: {}; query: {}", names.join(", "), shown.join(", "));
+            let help = format!("table: {}; query: {}", given.join(", "), shown.join(", "));
             return Err(error("E0519", insert.at.clone(), message, help));
         }
         let mut columns = Vec::new();
-        for (index, (name, target)) in all.iter().enumerate() {
+        for (name, target) in &all {
+            if let Some((.., value)) = fixed(name) {
+                let expr = cast("CAST", &format!("'{}'", value.replace('\'', "''")), target);
+                columns.push(NamedExpression { name: (*name).to_owned(), expr });
+                continue;
+            }
             let position = match insert.columns.is_empty() {
-                true => Some(index),
+                true => given.iter().position(|n| n == name),
                 false => insert.columns.iter().position(|(n, _)| n == name),
             };
             let expr = match position {
@@ -197,8 +184,13 @@ impl Translator<'_> {
         keys: &[String],
     ) -> bool {
         let Some(unique) = &stream.unique else { return false };
+        let physical = |c: &&ColumnDef| matches!(c.kind, ColumnKind::Physical { .. });
         let written: Vec<&str> = match insert.columns.is_empty() {
-            true => table.columns.iter().map(|c| c.name.as_str()).collect(),
+            true => {
+                let fixed = |name: &str| insert.partition.iter().any(|(n, ..)| n == name);
+                let written = table.columns.iter().filter(physical).map(|c| c.name.as_str());
+                written.filter(|n| !fixed(n)).collect()
+            }
             false => insert.columns.iter().map(|(n, _)| n.as_str()).collect(),
         };
         let names: Option<Vec<&str>> = unique
@@ -256,4 +248,47 @@ impl Translator<'_> {
         });
         error("E0306", insert.at.clone(), message, help)
     }
+}
+
+/// The columns of a table that rows are written to.
+fn stored_columns(table: &CreateTable) -> Result<Vec<(&str, &DataType)>> {
+    let stored = |c: &&ColumnDef| matches!(c.kind, ColumnKind::Metadata { is_virtual: false, .. });
+    if let Some(column) = table.columns.iter().find(stored) {
+        let message = format!(
+            "column `{}` of table `{}` is metadata, which its connector cannot write",
+            column.name, table.name
+        );
+        let help = "declare it METADATA ... VIRTUAL";
+        return Err(error("E0515", column.at.clone(), message, help));
+    }
+    let physical = table.columns.iter().filter_map(|c| match &c.kind {
+        ColumnKind::Physical { data_type, .. } => Some((c.name.as_str(), data_type)),
+        _ => None,
+    });
+    Ok(physical.collect())
+}
+
+/// Refuses columns and partitions that the table does not have.
+fn known_targets(table: &CreateTable, insert: &Insert, all: &[(&str, &DataType)]) -> Result<()> {
+    for (name, at, _) in &insert.partition {
+        if !table.partitioned_by.iter().any(|(n, _)| n == name) {
+            let known: Vec<&str> = table.partitioned_by.iter().map(|(n, _)| n.as_str()).collect();
+            let message = format!("table `{}` is not partitioned by `{name}`", table.name);
+            let help = format!("its partition columns: {}", known.join(", "));
+            let mut found = error("E0519", at.clone(), message, help);
+            found.label = planner::diagnostic::did_you_mean(name, known);
+            return Err(found);
+        }
+    }
+    for (name, at) in &insert.columns {
+        if !all.iter().any(|(n, _)| n == name) {
+            let known: Vec<&str> = all.iter().map(|(n, _)| *n).collect();
+            let message = format!("table `{}` has no column `{name}` to write", table.name);
+            let help = format!("its columns: {}", known.join(", "));
+            let mut found = error("E0519", at.clone(), message, help);
+            found.label = planner::diagnostic::did_you_mean(name, known);
+            return Err(found);
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,102 @@
+//! What subqueries mean in SQL and DataFusion's rewrites leave out: NULLs in NOT IN, and a
+//! scalar subquery's second row. Called by `optimize`, before types are coerced.
+
+use std::sync::Arc;
+
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{ExprSchema, Result};
+use datafusion_expr::expr::{AggregateFunction, Exists, InSubquery};
+use datafusion_expr::logical_plan::{Filter, LogicalPlan, Subquery};
+use datafusion_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlanBuilder};
+
+use super::functions::AGGREGATE_FUNCTIONS;
+
+/// Rewrites every subquery of `plan` to one that says all of its meaning.
+pub(crate) fn spell_out(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|plan| {
+        let plan = match plan {
+            LogicalPlan::Filter(filter) => not_in(filter)?,
+            other => other,
+        };
+        plan.map_expressions(|e| e.transform_up(single_value))
+    });
+    plan.map(|t| t.data)
+}
+
+/// `x NOT IN (SELECT s ...)` is true when no comparison is true or unknown. Where no NULL can
+/// be, it stays as it is: then it is a join by equality.
+fn not_in(filter: Filter) -> Result<LogicalPlan> {
+    let schema = Arc::clone(filter.input.schema());
+    let mut parts = Vec::new();
+    for part in split_conjunction_owned(filter.predicate) {
+        let found = match part {
+            Expr::InSubquery(found) if found.negated => found,
+            Expr::Not(inner) => match *inner {
+                Expr::InSubquery(found) if !found.negated => InSubquery { negated: true, ..found },
+                other => {
+                    parts.push(Expr::Not(Box::new(other)));
+                    continue;
+                }
+            },
+            other => {
+                parts.push(other);
+                continue;
+            }
+        };
+        let inner = Arc::clone(&found.subquery.subquery);
+        let nullable = found.expr.nullable(&schema).unwrap_or(true)
+            || inner.schema().fields().first().is_none_or(|f| f.is_nullable());
+        let columns = inner.schema().columns();
+        let (true, [column]) = (nullable, columns.as_slice()) else {
+            parts.push(Expr::InSubquery(found));
+            continue;
+        };
+        let outside = found.expr.transform(|e| match e {
+            Expr::Column(column) => {
+                let field = Arc::clone(schema.field_from_column(&column)?);
+                Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column)))
+            }
+            other => Ok(Transformed::no(other)),
+        })?;
+        let mut outer_ref_columns = found.subquery.outer_ref_columns.clone();
+        outside.data.apply(|e| {
+            if let Expr::OuterReferenceColumn(..) = e {
+                outer_ref_columns.push(e.clone());
+            }
+            Ok(datafusion_common::tree_node::TreeNodeRecursion::Continue)
+        })?;
+        let same = outside.data.eq(Expr::Column(column.clone()));
+        let plan = LogicalPlanBuilder::from(Arc::unwrap_or_clone(inner))
+            .filter(Expr::IsNotFalse(Box::new(same)))?
+            .build()?;
+        let subquery =
+            Subquery { subquery: Arc::new(plan), outer_ref_columns, ..found.subquery.clone() };
+        parts.push(Expr::Exists(Exists { subquery, negated: true }));
+    }
+    let input = filter.input;
+    match conjunction(parts) {
+        Some(predicate) => Ok(LogicalPlan::Filter(Filter::try_new(predicate, input)?)),
+        None => Ok(Arc::unwrap_or_clone(input)),
+    }
+}
+
+/// A scalar subquery that may have several rows gets the aggregate that fails on a second.
+fn single_value(expr: Expr) -> Result<Transformed<Expr>> {
+    let Expr::ScalarSubquery(subquery) = expr else { return Ok(Transformed::no(expr)) };
+    let one = subquery.subquery.max_rows() == Some(1);
+    let columns = subquery.subquery.schema().columns();
+    let (false, [column], Some(single)) =
+        (one, columns.as_slice(), AGGREGATE_FUNCTIONS.get("single_value"))
+    else {
+        return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
+    };
+    let value = Expr::Column(column.clone());
+    let call =
+        AggregateFunction::new_udf(Arc::clone(single), vec![value], false, None, Vec::new(), None);
+    let plan = LogicalPlanBuilder::from(Arc::unwrap_or_clone(Arc::clone(&subquery.subquery)))
+        .aggregate(Vec::<Expr>::new(), vec![Expr::AggregateFunction(call)])?
+        .build()?;
+    let subquery = Subquery { subquery: Arc::new(plan), ..subquery };
+    Ok(Transformed::yes(Expr::ScalarSubquery(subquery)))
+}
