@@ -43,6 +43,7 @@ pub(crate) fn plan(
         catalog: Catalog { inputs: tables(inputs), ..Catalog::default() },
         translator,
         plan: SqlPlan::default(),
+        used_hints: Vec::new(),
     };
     let planned = session.planned(tokens).map_err(|e| vec![e])?;
     session.translator.begin("", script.span_of(tokens));

@@ -28,6 +28,7 @@ fn source(options: Value) -> Arc<dyn Source> {
         options,
         declared_schema: Some(plain()),
         projection: None,
+        pushdown: Default::default(),
     };
     super::super::source(&spec).unwrap()
 }
@@ -199,6 +200,7 @@ fn what_cannot_be_is_refused() {
             options,
             declared_schema: Some(plain()),
             projection: None,
+            pushdown: Default::default(),
         };
         super::super::source(&spec).err().unwrap()
     };

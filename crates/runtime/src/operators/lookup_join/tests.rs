@@ -22,6 +22,7 @@ fn spec(join_type: JoinType, predicate: Option<&str>) -> LookupJoin {
             options: serde_json::Value::Null,
             declared_schema: None,
             projection: None,
+            pushdown: Default::default(),
         },
         table_schema: schema("k STRING, w BIGINT"),
         join_type,

@@ -26,6 +26,7 @@ impl Translator<'_> {
             }),
             declared_schema: Some(Arc::new(Schema::new(vec![field]))),
             projection: None,
+            pushdown: Default::default(),
         };
         let spec = OperatorSpec::Source { source, dead_letter: false, alignment: None };
         let op = self.add(spec, "oneRow", Vec::new())?;
