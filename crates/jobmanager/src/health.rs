@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::execution_state::{ExecutionState, JobStatus};
-use model::job_graph::JobGraph;
+use model::job_graph::{JobEdge, JobGraph};
 use model::operator_spec::OperatorSpec;
 use model::{Attempt, VertexId};
 use serde::Serialize;
@@ -272,11 +272,20 @@ fn timed_vertices(graph: &JobGraph) -> BTreeSet<VertexId> {
     // In topological order, so one pass finds everything behind them.
     for vertex in &graph.vertices {
         let own = vertex.operators.iter().any(|o| matches!(o.spec, OperatorSpec::Watermark { .. }));
-        if own || graph.inputs_of(vertex.id).any(|(_, edge)| timed.contains(&edge.from)) {
+        let mut inputs = graph.inputs_of(vertex.id);
+        if own || inputs.any(|(_, edge)| timed.contains(&edge.from) && !is_dead_letter(graph, edge))
+        {
             timed.insert(vertex.id);
         }
     }
     timed
+}
+
+/// Records that cannot be read have no event time, so no watermark goes with them.
+fn is_dead_letter(graph: &JobGraph, edge: &JobEdge) -> bool {
+    let from = graph.vertex(edge.from);
+    let side = edge.output.checked_sub(1).and_then(|at| from?.side_outputs.get(at));
+    side.is_some_and(|side| side.name == "deadLetter")
 }
 
 /// How long a source may be silent and a watermark stand still, ms.

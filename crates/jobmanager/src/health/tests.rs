@@ -1,6 +1,7 @@
 //! Scripted jobs, judged.
 
 use model::execution_state::{ExecutionState, JobStatus};
+use model::job_graph::SideOutput;
 
 use super::*;
 use crate::checkpoint::history::{CheckpointKind, CheckpointRecord};
@@ -152,4 +153,19 @@ fn old_and_failing_checkpoints_and_dead_letters_show() {
     let breached = [(SloKind::Freshness, 5, "SLO freshness is broken: 43s".to_owned())];
     let health = judge(100_000, &snapshot, &progress, &breached);
     assert!(kinds(&health).contains(&ReasonKind::Freshness));
+}
+
+#[test]
+fn bad_records_kept_aside_have_no_event_time_that_could_stand_still() {
+    let mut graph = running_snapshot().graph.as_ref().clone();
+    let (from, to) = (graph.vertices[0].id, graph.vertices[1].id);
+    let schema = graph.vertices[0].operators[0].output.clone();
+    let mut timed = |name: &str| {
+        let side = SideOutput { operator: 0, name: name.to_owned(), schema: schema.clone() };
+        graph.vertices[0].side_outputs = vec![side];
+        graph.edges.iter_mut().for_each(|edge| edge.output = 1);
+        timed_vertices(&graph)
+    };
+    assert_eq!(timed("late"), BTreeSet::from([from, to]));
+    assert_eq!(timed("deadLetter"), BTreeSet::from([from]));
 }
