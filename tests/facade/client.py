@@ -69,7 +69,7 @@ def cluster(client):
         assert "INFO" in text and text.splitlines()[0] in whole
         assert requests.get(f"{managers.prefix}/{each}/logs/none.log").status_code == 404
         assert float(managers.get_metrics(each)["Status.JVM.CPU.Time"]) >= 0
-        threads = [thread["threadName"] for thread in managers.get_thread_dump(each)]
+        threads = list(managers.get_thread_dump(each))
         assert len(threads) > details["assignedTasks"] and "core-0" in threads, threads
         assert sum("#" in name for name in threads) == details["assignedTasks"], threads
     assert tasks > 0

@@ -17,8 +17,8 @@ use crate::checkpoint::straggler::{self, Spread};
 use crate::details::{JobSnapshot, status_name};
 use crate::dispatcher::Found;
 use crate::job_master::JobMessage;
-use crate::rest::ApiError;
 use crate::rest::jobs::{Answer, Jobs, encoded, snapshot};
+use crate::rest::{ApiError, bounds};
 
 /// How long a triggered checkpoint is waited for unless `timeoutMs` says otherwise.
 const TRIGGER_TIMEOUT_MS: u64 = 60_000;
@@ -125,9 +125,7 @@ pub async fn trigger(
     query: Result<Query<TriggerQuery>, QueryRejection>,
 ) -> Answer {
     let Query(query) = query?;
-    if query.timeout_ms == Some(0) {
-        return Err(Error::user("`timeoutMs` is 0; leave it out, or give it some time").into());
-    }
+    bounds::check("timeoutMs", query.timeout_ms, 1)?;
     let handle = match jobs.find(&job).map_err(|e| ApiError::missing(&e))? {
         Found::Running(handle) => handle,
         Found::Ended(ended) => {

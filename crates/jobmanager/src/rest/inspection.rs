@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::dispatcher::Dispatcher;
 use crate::gateway::GatewayError;
-use crate::rest::{ApiError, cluster};
+use crate::rest::{ApiError, bounds, cluster};
 
 type Jobs = State<Arc<Dispatcher>>;
 type Answer = Result<Json<Value>, ApiError>;
@@ -71,6 +71,7 @@ pub async fn task_manager_log(
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
     let addr = cluster::find(&jobs, &id)?.info.rpc_addr;
+    bounds::check("tail", query.tail, 0)?;
     let tail = query.tail.unwrap_or(TAIL_BYTES).min(MAX_TAIL_BYTES);
     let found = jobs.context().gateway.log_text(&addr, &log, tail).await.map_err(refused)?;
     text(found, &log)
@@ -85,6 +86,7 @@ pub async fn job_manager_log(
     query: Result<Query<TailQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
+    bounds::check("tail", query.tail, 0)?;
     let tail = query.tail.unwrap_or(TAIL_BYTES).min(MAX_TAIL_BYTES);
     text(telemetry::log_ring().tail(&log, tail), &log)
 }

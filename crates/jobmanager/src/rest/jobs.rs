@@ -16,7 +16,7 @@ use crate::details::JobSnapshot;
 use crate::dispatcher::{Dispatcher, Submission};
 use crate::metrics_history::{JOB_METRICS, VERTEX_METRICS};
 use crate::rest::body::Object;
-use crate::rest::{ApiError, checkpoints, secrets};
+use crate::rest::{ApiError, bounds, checkpoints, secrets};
 use crate::slo::exact_ms;
 
 pub type Answer = Result<Json<Value>, ApiError>;
@@ -26,8 +26,10 @@ pub type Jobs = State<Arc<Dispatcher>>;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SubmitBody {
     /// The job file, YAML.
+    #[serde(default, deserialize_with = "present")]
     job_file: Option<String>,
     /// The same under its other name, in `format`.
+    #[serde(default, deserialize_with = "present")]
     text: Option<String>,
     #[serde(default)]
     format: JobFileFormat,
@@ -45,6 +47,11 @@ pub struct HistoryQuery {
     vertex: Option<String>,
     metric: String,
     since_ms: Option<i64>,
+}
+
+/// A field that may be missing, but not null.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 pub fn encoded<T: serde::Serialize>(value: &T) -> Answer {
@@ -239,6 +246,7 @@ pub async fn history(
     query: Result<Query<HistoryQuery>, QueryRejection>,
 ) -> Answer {
     let Query(query) = query?;
+    bounds::check("sinceMs", query.since_ms.map(i64::unsigned_abs), 0)?;
     let snapshot = snapshot(&jobs, &job).await?;
     let vertex: Option<VertexId> =
         query.vertex.as_deref().filter(|v| !v.is_empty()).map(str::parse).transpose()?;

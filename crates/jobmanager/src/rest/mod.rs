@@ -4,6 +4,7 @@
 pub(crate) mod auth;
 mod authoring;
 mod body;
+mod bounds;
 mod checkpoints;
 mod cluster;
 mod error;

@@ -12,6 +12,7 @@ use axum::Json;
 use serde_json::{Map, Value, json};
 
 use crate::metrics_history::{JOB_METRICS, VERTEX_METRICS};
+use crate::rest::bounds::GREATEST;
 
 use form::reference;
 
@@ -358,9 +359,6 @@ fn described(operation: &Operation) -> Value {
     }
     described
 }
-
-/// Of numbers in queries: what JSON carries exactly.
-const GREATEST: i64 = (1 << 53) - 1;
 
 fn whole(least: i64, default: i64) -> Value {
     json!({ "type": "integer", "minimum": least, "maximum": GREATEST, "default": default })

@@ -404,7 +404,8 @@ fn history() -> Named {
     ]);
     let point = json!({
         "type": "array",
-        "prefixItems": [{ "type": "integer" }, { "type": ["number", "null"] }],
+        "description": "Time in ms since the epoch, and the figure then",
+        "items": { "type": ["number", "null"] },
         "minItems": 2,
         "maxItems": 2,
     });
