@@ -410,7 +410,7 @@ impl Shell {
     /// For people; programs see it in the exit code.
     fn say(&self, text: &str) {
         if self.interactive {
-            esay(text);
+            eprintln!("{text}");
         }
     }
 }
