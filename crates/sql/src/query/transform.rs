@@ -48,7 +48,8 @@ pub(crate) fn plan(
     let planned = session.planned(tokens).map_err(|e| vec![e])?;
     session.translator.begin("", script.span_of(tokens));
     let (_, time) = session.translator.result(&planned).map_err(|e| vec![e])?;
-    let Translator { ops, warnings, .. } = session.translator;
+    let Translator { ops, mut warnings, .. } = session.translator;
+    warnings.extend(session.plan.warnings);
     Ok(SqlQuery { ops, time, warnings })
 }
 
