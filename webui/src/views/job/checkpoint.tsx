@@ -158,6 +158,11 @@ function Gantt({ job, checkpoint, straggler }: { job: Job; checkpoint: Checkpoin
     overscan: 10,
     initialRect: { width: 800, height: 420 },
   });
+  // The straggler may be far down: it is what people came to see.
+  const late = rows.findIndex((s) => straggler?.vertex === s.vertex && straggler.subtask === s.subtask);
+  useEffect(() => {
+    if (late >= 0) window.scrollToIndex(late, { align: 'auto' });
+  }, [late, window]);
   const share = (ms: number) => `${(ms / total) * 100}%`;
   return (
     <div className="gantt">
@@ -172,13 +177,13 @@ function Gantt({ job, checkpoint, straggler }: { job: Job; checkpoint: Checkpoin
         <ul style={{ height: window.getTotalSize() }}>
           {window.getVirtualItems().map((item) => {
             const s = rows[item.index];
-            const late = straggler?.vertex === s.vertex && straggler.subtask === s.subtask;
+            const isLate = item.index === late;
             const label = `${names.get(s.vertex) ?? s.vertex} #${s.subtask}`;
             const says = PHASES.map((p) => `${p.name.toLowerCase()} ${duration(p.of(s))}`).join(', ');
             return (
-              <li key={item.key} className={late ? 'late' : undefined} style={{ height: ROW, transform: `translateY(${item.start}px)` }} title={`${label}: ${says}`}>
+              <li key={item.key} className={isLate ? 'late' : undefined} style={{ height: ROW, transform: `translateY(${item.start}px)` }} title={`${label}: ${says}`}>
                 <span className="gantt-name">
-                  {late && <strong>straggler</strong>}
+                  {isLate && <strong>straggler</strong>}
                   <span className="clip">{names.get(s.vertex) ?? s.vertex}</span>
                   <span>#{s.subtask}</span>
                 </span>
