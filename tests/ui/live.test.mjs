@@ -170,8 +170,10 @@ test('live: the streamctl line of each view does work', async () => {
     assert.equal(tool, 'streamctl', line);
     // The one that starts a job is tried elsewhere.
     if (args[0] === 'submit') continue;
-    const { code, log } = await cluster.streamctl(args);
-    assert.equal(code, 0, `${line}: ${log}`);
+    const { code, out, log } = await cluster.streamctl(args);
+    // `why` exits with 1 when something holds the job back, which a busy machine may well do.
+    assert.ok(code === 0 || (code === 1 && args[0] === 'why'), `${line}: ${code} ${log}`);
+    assert.ok(out.trim() !== '', `${line} says nothing`);
   }
   await page.done();
 });
@@ -187,20 +189,20 @@ test('live: a killed task manager is seen, and the job runs again', async () => 
   await row.waitFor();
   const page = await browser.page();
   await page.goto(`${cluster.url}/ui/jobs/${house}/exceptions`);
-  await page.getByText('Nothing has failed').waitFor();
+  await page.getByRole('heading', { name: 'History' }).waitFor();
   await cluster.killTaskManager(victim);
   // Nobody reloads these pages.
   await row.waitFor({ state: 'detached' });
-  await page.locator('.root-cause').waitFor();
   // Either its silence or a broken connection to it is noticed first.
-  assert.match(await page.locator('.exceptions').textContent(), /lost/);
+  await page.locator('.exceptions').filter({ hasText: /lost/ }).waitFor();
+  await page.locator('.root-cause').waitFor();
   await picture(page, 'exceptions');
   await page.getByRole('link', { name: 'Timeline' }).click();
-  await page.getByText('Attempt 2', { exact: true }).waitFor();
+  await page.getByText(`Attempt ${details.attempt + 1}`, { exact: true }).waitFor();
   await page.locator('.attempts .badge.good').waitFor();
   await picture(page, 'timeline');
   await page.getByRole('link', { name: 'Topology' }).click();
-  await page.getByText('1 restart', { exact: true }).waitFor();
+  await page.locator('.stat-note').getByText(/^[1-9]\d* restarts?$/).waitFor();
   await page.locator('.panel').getByText(/\d running/).first().waitFor();
   await until('the job to run again', async () => (await cluster.get(`/jobs/${house}`)).status === 'RUNNING');
   assert.deepEqual(page.errors, []);
