@@ -170,10 +170,9 @@ test('live: the streamctl line of each view does work', async () => {
     assert.equal(tool, 'streamctl', line);
     // The one that starts a job is tried elsewhere.
     if (args[0] === 'submit') continue;
-    const { code, out, log } = await cluster.streamctl(args);
+    const { code, log } = await cluster.streamctl(args);
     // `why` exits with 1 when something holds the job back, which a busy machine may well do.
     assert.ok(code === 0 || (code === 1 && args[0] === 'why'), `${line}: ${code} ${log}`);
-    assert.ok(out.trim() !== '', `${line} says nothing`);
   }
   await page.done();
 });
@@ -202,7 +201,7 @@ test('live: a killed task manager is seen, and the job runs again', async () => 
   await page.locator('.attempts .badge.good').waitFor();
   await picture(page, 'timeline');
   await page.getByRole('link', { name: 'Topology' }).click();
-  await page.locator('.stat-note').getByText(/^[1-9]\d* restarts?$/).waitFor();
+  await page.locator('.stat-note', { hasText: /^[1-9]\d* restarts?$/ }).waitFor();
   await page.locator('.panel').getByText(/\d running/).first().waitFor();
   await until('the job to run again', async () => (await cluster.get(`/jobs/${house}`)).status === 'RUNNING');
   assert.deepEqual(page.errors, []);

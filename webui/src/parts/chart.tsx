@@ -29,10 +29,10 @@ function columnsOf(series: Series[]): uPlot.AlignedData {
   return [times.map((t) => t / 1000), ...rows] as uPlot.AlignedData;
 }
 
-/** From the first point to the last, and at least a minute: a single point gives no scale. */
-const minute = (min: number | null, max: number | null): [number, number] => {
-  const end = max ?? Date.now() / 1000;
-  return [Math.min(min ?? end, end - 60), end];
+/** From the first point to the last, and at least a minute: uPlot shows a day around a single one. */
+const minute = (times: ArrayLike<number>): [number, number] => {
+  const end = times.length > 0 ? times[times.length - 1] : Date.now() / 1000;
+  return [Math.min(times.length > 0 ? times[0] : end, end - 60), end];
 };
 
 const css = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -59,7 +59,7 @@ export function Chart({ label, series, format, height = 150, atLeast = 1 }: Prop
           height,
           legend: { show: false },
           cursor: { drag: { x: false, y: false }, points: { size: 5 } },
-          scales: { x: { range: (_, min, max) => minute(min, max) }, y: { range: (_, __, max) => [0, Math.max(atLeast, (max ?? 0) * 1.1)] } },
+          scales: { x: { range: (plot) => minute(plot.data[0]) }, y: { range: (_, __, max) => [0, Math.max(atLeast, (max ?? 0) * 1.1)] } },
           axes: [
             { ...axis, size: 26, values: (_, ticks) => ticks.map((t) => clock(t * 1000)), space: 80 },
             { ...axis, size: 74, values: (_, ticks) => ticks.map((t) => formatRef.current(t)), space: 30 },

@@ -46,7 +46,9 @@ export const VertexNode = memo(function VertexNode({ id, data, selected }: NodeP
   const shares = { '--busy-share': `${busy}%`, '--bp-share': `${backpressured}%` } as CSSProperties;
   const [first] = data.operators;
   const chain = data.operators.length > 1 && !data.large;
-  const notAll = !over && running < data.parallelism;
+  // A source's subtask without a split has finished while the others read.
+  const finished = vertex?.states.FINISHED ?? 0;
+  const notAll = !over && running + finished < data.parallelism;
   const vertical = data.direction === 'TB';
   return (
     <div className={`vertex ${over ? 'over' : level}${selected ? ' selected' : ''}`} style={shares}>
