@@ -55,7 +55,10 @@ impl Functions {
             Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
             Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
         ];
-        Self { scalar, higher_order, planners, options: Arc::new(ConfigOptions::default()) }
+        let mut options = ConfigOptions::default();
+        // There is no operator that waits for the one row of a subquery: they become joins.
+        options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+        Self { scalar, higher_order, planners, options: Arc::new(options) }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<ScalarUDF>> {

@@ -75,7 +75,12 @@ pub(crate) fn of_planner(
     let at = marked
         .or_else(|| quoted_word(&message, script, tokens))
         .or_else(named)
+        .or_else(|| operator(first_line, script, tokens))
         .unwrap_or_else(whole);
+    if first_line.starts_with("Dot access not supported") {
+        let help = "put the row into a subquery, and take the field from its column";
+        return error("E0513", at, "a field is taken from a column only", help);
+    }
     if let Some((_, column)) = first_line.split_once("must be in GROUP BY")
         && let Some(column) = column.split('"').nth(1)
     {
@@ -91,6 +96,9 @@ pub(crate) fn of_planner(
         }
         None if first_line.contains("oerce") || first_line.contains("common type") => {
             "convert one side, for example CAST(x AS DOUBLE)".to_owned()
+        }
+        None if first_line.contains("in the WHERE clause") => {
+            "put the condition into HAVING".to_owned()
         }
         None if first_line.contains("GROUP BY") => {
             "put the column into GROUP BY, or into an aggregate such as MAX(...)".to_owned()
@@ -154,4 +162,15 @@ fn quoted_word(message: &str, script: &Script<'_>, tokens: &Range<usize>) -> Opt
         let name = name.rsplit('.').next().unwrap_or(name);
         (!name.is_empty()).then(|| script.find(name, tokens)).flatten()
     })
+}
+
+/// The operator of which DataFusion says `... operation BIGINT OR BOOLEAN`, or the clause that
+/// it writes in capitals.
+fn operator(message: &str, script: &Script<'_>, tokens: &Range<usize>) -> Option<Range<usize>> {
+    let sign = message.split_once(" operation ").and_then(|(_, types)| types.split(' ').nth(1));
+    let words = || script.tokens[tokens.clone()].iter();
+    let signs = || words().find(|t| Some(t.token.token.to_string().as_str()) == sign);
+    let clauses = message.split(|c: char| !c.is_ascii_uppercase()).filter(|w| w.len() > 2);
+    let clause = || clauses.clone().find_map(|w| script.find(w, tokens));
+    signs().map(|t| t.at.clone()).or_else(clause)
 }

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion_common::{Result, ScalarValue, internal_err, plan_err};
 use datafusion_expr::expr::AggregateFunction as AggregateExpr;
 use datafusion_expr::function::{AccumulatorArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs};
-use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr};
+use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawWindowExpr};
 use datafusion_expr::utils::COUNT_STAR_EXPANSION;
 use datafusion_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Expr, PartitionEvaluator,
@@ -128,9 +128,20 @@ impl ExprPlanner for CountRows {
         }
         Ok(PlannerResult::Original(raw))
     }
+
+    #[expect(deprecated, reason = "the planner still makes wildcards of `*`")]
+    fn plan_window(&self, mut raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        let star = raw.args.is_empty() || matches!(raw.args[..], [Expr::Wildcard { .. }]);
+        if raw.func_def.name() == "count" && star {
+            raw.args = vec![Expr::Literal(COUNT_STAR_EXPANSION, None)];
+        }
+        Ok(PlannerResult::Original(raw))
+    }
 }
 
-const RANKS: &[&str] = &["row_number", "rank", "dense_rank", "lag", "lead"];
+/// First and last value as well, which DataFusion's planner never takes for aggregates here.
+const RANKS: &[&str] =
+    &["row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value"];
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Rank {
@@ -153,10 +164,10 @@ impl WindowUDFImpl for Rank {
     }
     fn field(&self, arguments: WindowUDFFieldArgs<'_>) -> Result<FieldRef> {
         let field = match (self.name, arguments.input_fields().first()) {
-            ("lag" | "lead", Some(value)) => {
+            ("lag" | "lead" | "first_value" | "last_value", Some(value)) => {
                 Field::new(arguments.name(), value.data_type().clone(), true)
             }
-            ("lag" | "lead", None) => {
+            ("lag" | "lead" | "first_value" | "last_value", None) => {
                 return plan_err!("{} needs a column", self.name.to_uppercase());
             }
             _ => Field::new(arguments.name(), DataType::Int64, false),
@@ -171,7 +182,7 @@ pub(crate) static RANK_FUNCTIONS: LazyLock<BTreeMap<&'static str, Arc<WindowUDF>
         let made = RANKS.iter().map(|name| {
             let any = Signature::variadic_any(Volatility::Immutable);
             let signature = match *name {
-                "lag" | "lead" => any,
+                "lag" | "lead" | "first_value" | "last_value" => any,
                 _ => Signature::nullary(Volatility::Immutable),
             };
             (*name, Arc::new(WindowUDF::new_from_impl(Rank { name, signature })))

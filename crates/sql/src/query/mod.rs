@@ -19,6 +19,7 @@ mod hints;
 mod lateral;
 mod like;
 mod match_recognize;
+mod nearer;
 mod optimize;
 mod options;
 mod order;
@@ -27,6 +28,7 @@ mod relations;
 mod scan;
 mod script;
 mod sets;
+mod spellings;
 mod statement;
 mod subqueries;
 mod transform;
@@ -367,7 +369,24 @@ impl Session<'_> {
             None => table.clone(),
         };
         let plan = self.planned(&insert.query)?;
-        self.translator.insert(&table, insert, &plan)
+        let doubts = self.translator.warnings.len();
+        let planned = self.translator.insert(&table, insert, &plan);
+        self.nearer(planned, doubts, &insert.at, &insert.query)
+    }
+
+    /// What the translator said of one statement, at the words that it is about. `doubts` are
+    /// of statements before.
+    fn nearer(
+        &mut self,
+        planned: Result<(), SqlDiagnostic>,
+        doubts: usize,
+        at: &Range<usize>,
+        tokens: &Range<usize>,
+    ) -> Result<(), SqlDiagnostic> {
+        for doubt in &mut self.translator.warnings[doubts..] {
+            *doubt = nearer::word(doubt.clone(), at, self.script, tokens);
+        }
+        planned.map_err(|e| nearer::word(e, at, self.script, tokens))
     }
 
     fn query(&mut self, tokens: &Range<usize>) -> Result<(), SqlDiagnostic> {
@@ -377,7 +396,10 @@ impl Session<'_> {
             return Err(error("E0503", at, message, "write INSERT INTO table before it"));
         };
         let plan = self.planned(tokens)?;
-        self.translator.preview(sink, tokens, &plan)
+        let doubts = self.translator.warnings.len();
+        let planned = self.translator.preview(sink, tokens, &plan);
+        let whole = self.script.span_of(tokens);
+        self.nearer(planned, doubts, &whole, tokens)
     }
 
     /// The operators of one statement, as text.

@@ -19,6 +19,7 @@ use super::match_recognize;
 use super::order;
 use super::script::{Script, error};
 use super::sets;
+use super::spellings;
 use crate::spelling::{self, Form};
 use crate::text::lower_first;
 
@@ -37,7 +38,7 @@ pub(crate) fn query(
         let message = format!("the statement has more than {MAX_TOKENS} words and symbols");
         return Err(error("E0501", script.span_of(tokens), message, "split it with views"));
     }
-    let rewritten = forms::rewrite(&script.tokens[tokens.clone()]);
+    let rewritten = spellings::distinct_as_signs(&forms::rewrite(&script.tokens[tokens.clone()]));
     let rewritten = spelling::rewrite(&rewritten, Form::Query);
     let rewritten = match_recognize::forms::rewrite(rewritten);
     let mut parser = Parser::new(&DIALECT)
@@ -56,6 +57,7 @@ pub(crate) fn query(
     });
     let mut notes = Notes::default();
     rewrite_query(&mut query, &mut notes, script);
+    spellings::rewrite(&mut query);
     match notes.failed {
         Some(diagnostic) => Err(diagnostic),
         None => Ok((query, notes)),
@@ -135,6 +137,11 @@ fn rewrite_set(set: &mut SetExpr, notes: &mut Notes, script: &Script<'_>) {
 }
 
 fn rewrite_select(select: &mut Select, notes: &mut Notes, script: &Script<'_>) {
+    if select.top.is_some() {
+        let at = script.find("TOP", &(0..script.tokens.len())).unwrap_or(0..1);
+        let help = "write ORDER BY ... LIMIT at the end of the query";
+        notes.failed.get_or_insert_with(|| error("E0502", at, "TOP is not understood", help));
+    }
     for table in &mut select.from {
         rewrite_factor(&mut table.relation, notes, script);
         for join in &mut table.joins {
@@ -234,7 +241,8 @@ fn last_part(name: &ObjectName) -> Option<String> {
     name.0.last().and_then(ObjectNamePart::as_ident).map(|i| i.value.clone())
 }
 
-/// `person.id` of a row column is named `id`, and equal unnamed expressions get names.
+/// `person.id` of a row column is named `id`, and unnamed expressions get Flink's names:
+/// DataFusion's own leave out casts and parentheses, and so would clash.
 fn name_items(select: &mut Select) {
     let relations = relations(select);
     let mut seen: Vec<String> = Vec::new();
@@ -245,10 +253,15 @@ fn name_items(select: &mut Select) {
             Expr::CompoundIdentifier(parts) => {
                 let nested = parts.len() > 2 || !relations.contains(&parts[0].value);
                 // A view over one relation has the plain name, too.
-                nested.then(|| parts.last().cloned()).flatten()
+                let again = seen.contains(&text);
+                let renamed =
+                    |n: &Ident| if again { Ident::new(format!("{}0", n.value)) } else { n.clone() };
+                (nested || again).then(|| parts.last().map(renamed)).flatten()
             }
-            _ if seen.contains(&text) => Some(Ident::new(format!("EXPR${index}"))),
-            _ => None,
+            Expr::Identifier(name) => {
+                seen.contains(&text).then(|| Ident::new(format!("{}0", name.value)))
+            }
+            _ => Some(Ident::new(format!("EXPR${index}"))),
         };
         seen.push(text);
         if let Some(alias) = alias {

@@ -1,10 +1,12 @@
 //! Joins: of windows, over an interval of time, with a version of a table, or of everything.
 
 use datafusion_common::DFSchema;
-use datafusion_common::JoinType as PlanJoin;
+use datafusion_common::{JoinType as PlanJoin, NullEquality, ScalarValue};
 use datafusion_expr::logical_plan::Join as PlanJoinNode;
 use datafusion_expr::utils::conjunction;
-use datafusion_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+use datafusion_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, binary_expr, lit, when,
+};
 use model::operator_spec::{
     IntervalJoin, Join, JoinType, NamedExpression, OperatorSpec, WINDOW_END, WINDOW_START,
     WindowJoin,
@@ -50,17 +52,20 @@ impl Translator<'_> {
                 return Err(self.failed("E0522", message, help));
             }
         };
+        let (unknown, safe);
+        let mut node = node;
+        if node.null_equality == NullEquality::NullEqualsNull && !node.on.is_empty() {
+            safe = nulls_meet(node);
+            node = &safe;
+        }
         if node.null_aware {
             let nullable = node.on.iter().any(|(l, r)| {
-                let null = |e: &Expr, s: &DFSchema| {
-                    datafusion_expr::ExprSchemable::nullable(e, s).unwrap_or(true)
-                };
+                let null = |e: &Expr, s: &DFSchema| e.nullable(s).unwrap_or(true);
                 null(l, node.left.schema()) || null(r, node.right.schema())
             });
             if nullable {
-                let message = "NOT IN over columns that may be NULL cannot be run on a stream";
-                let help = "write NOT EXISTS, or declare the columns NOT NULL";
-                return Err(self.failed("E0522", message, help));
+                unknown = unknown_meets(node);
+                node = &unknown;
             }
         }
         if let LogicalPlan::Extension(e) = below_names(&node.right)
@@ -467,4 +472,38 @@ fn between(expr: Expr) -> Vec<Expr> {
         }
         other => vec![other],
     }
+}
+
+/// `IS NOT DISTINCT FROM` as equalities: whether both are NULL, and a value in NULL's place.
+fn nulls_meet(node: &PlanJoinNode) -> PlanJoinNode {
+    let filled = |expr: &Expr, schema: &DFSchema| {
+        let value = ScalarValue::new_default(&expr.get_type(schema).ok()?).ok()?;
+        when(expr.clone().is_null(), lit(value)).otherwise(expr.clone()).ok()
+    };
+    let mut on = Vec::new();
+    let mut rest = Vec::new();
+    for (left, right) in &node.on {
+        let values = filled(left, node.left.schema()).zip(filled(right, node.right.schema()));
+        match values {
+            Some(values) => {
+                on.extend([values, (left.clone().is_null(), right.clone().is_null())]);
+            }
+            None => {
+                rest.push(binary_expr(left.clone(), Operator::IsNotDistinctFrom, right.clone()))
+            }
+        }
+    }
+    let filter = conjunction(rest.into_iter().chain(node.filter.clone()));
+    let null_equality = NullEquality::NullEqualsNothing;
+    PlanJoinNode { on, filter, null_equality, ..node.clone() }
+}
+
+/// `NOT IN` as SQL means it: a NULL on either side may be equal, so the rows meet.
+fn unknown_meets(node: &PlanJoinNode) -> PlanJoinNode {
+    let equal = node.on.iter().map(|(left, right)| {
+        let (l, r) = (left.clone(), right.clone());
+        l.clone().eq(r.clone()).or(l.is_null()).or(r.is_null())
+    });
+    let filter = conjunction(equal.chain(node.filter.clone()));
+    PlanJoinNode { on: Vec::new(), filter, null_aware: false, ..node.clone() }
 }

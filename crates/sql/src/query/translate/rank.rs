@@ -8,8 +8,8 @@ use datafusion_expr::{
     BinaryExpr, Expr, LogicalPlan, Operator, WindowFrame, WindowFrameBound, WindowFrameUnits,
 };
 use model::operator_spec::{
-    AggregateCall, Deduplicate, Keep, OperatorSpec, OrderBy, OverAggregate, OverCall, OverFunction,
-    OverUnit, TopN,
+    AggregateCall, AggregateFunction, Deduplicate, Keep, OperatorSpec, OrderBy, OverAggregate,
+    OverCall, OverFunction, OverUnit, TopN,
 };
 
 use super::rows::parts;
@@ -300,6 +300,20 @@ impl Translator<'_> {
                 "row_number" => Ok((stream, OverFunction::RowNumber)),
                 "rank" => Ok((stream, OverFunction::Rank)),
                 "dense_rank" => Ok((stream, OverFunction::DenseRank)),
+                "lag" if args.len() > 2 => {
+                    let message = "LAG() takes no default for rows that are not there";
+                    Err(self.failed("E0526", message, "COALESCE(LAG(column, 1), value)"))
+                }
+                "first_value" | "last_value" => {
+                    let (stream, names) = self.computed(stream, &args, schema)?;
+                    let first = f.name() == "first_value";
+                    let function =
+                        if first { AggregateFunction::First } else { AggregateFunction::Last };
+                    let column = names.into_iter().next();
+                    let call =
+                        AggregateCall { function, column, keep_type: true, ..Default::default() };
+                    Ok((stream, OverFunction::Aggregate(call)))
+                }
                 "lag" => {
                     let offset = match call.params.args.get(1) {
                         None => 1,

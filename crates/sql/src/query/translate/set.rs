@@ -52,9 +52,14 @@ impl Translator<'_> {
                 return Err(self.failed("E0523", message, "leave the column out"));
             }
             let found = self.type_of(input, name).unwrap_or(DataType::Null);
-            let expr = match found == *field.data_type() {
+            // Texts have several layouts; all sides must have the one that casts give.
+            let wanted = match field.data_type() {
+                DataType::Utf8View | DataType::LargeUtf8 => &DataType::Utf8,
+                other => other,
+            };
+            let expr = match found == *wanted {
                 true => quote(name),
-                false => cast("CAST", &quote(name), field.data_type()),
+                false => cast("CAST", &quote(name), wanted),
             };
             columns.push(NamedExpression { name: union_name(fields, index), expr });
         }

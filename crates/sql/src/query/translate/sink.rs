@@ -280,7 +280,11 @@ fn known_targets(table: &CreateTable, insert: &Insert, all: &[(&str, &DataType)]
             return Err(found);
         }
     }
-    for (name, at) in &insert.columns {
+    for (index, (name, at)) in insert.columns.iter().enumerate() {
+        if insert.columns[..index].iter().any(|(before, _)| before == name) {
+            let message = format!("column `{name}` is written twice");
+            return Err(error("E0519", at.clone(), message, "name every column once"));
+        }
         if !all.iter().any(|(n, _)| n == name) {
             let known: Vec<&str> = all.iter().map(|(n, _)| *n).collect();
             let message = format!("table `{}` has no column `{name}` to write", table.name);
