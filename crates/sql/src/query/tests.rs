@@ -4,6 +4,8 @@ use planner::sql::{SqlPlan, SqlPlanner, SqlRequest};
 
 use super::Planner;
 
+mod corpus;
+
 pub(super) fn plan(text: &str) -> Result<SqlPlan, Vec<planner::sql::SqlDiagnostic>> {
     let connectors = connectors::all();
     let expressions = crate::expressions();
