@@ -183,7 +183,7 @@ fn a_checkpoint_restores_at_other_parallelism_and_backend() {
 #[test]
 fn a_stopped_task_manager_that_wakes_after_its_replacement_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let events = 150_000;
+    let events = 400_000;
     let expected = reference(folder.path(), events);
     let out = folder.path().join("out");
     let mut cluster = Cluster::start(1, 2, None, &[]);

@@ -39,6 +39,8 @@ impl LocalCluster {
                 http_addr: options.http_addr,
                 taps: options.taps,
                 safety: options.safety.clone(),
+                // Of one's own process: it is not lost, the machine is busy.
+                heartbeat_timeout_ms: 10_000,
                 ..JobManagerOptions::new(options.storage)
             },
             composition::job_manager_parts(),

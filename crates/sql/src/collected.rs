@@ -18,11 +18,11 @@ use datafusion_expr::{
 /// `PERCENTILE` of a multiset.
 pub(crate) const PERCENTILE_OF: &str = "percentile_of";
 /// A JSON array of an array.
-pub(crate) const JSON_ARRAY_OF: &str = "json_array_of";
+pub(crate) const JSON_ARRAY_OF: &str = "json_arrayagg_of";
 /// `"key":value`; NULL of a NULL key.
 pub(crate) const JSON_MEMBER: &str = "json_member";
 /// A JSON object of a multiset of members.
-pub(crate) const JSON_OBJECT_OF: &str = "json_object_of";
+pub(crate) const JSON_OBJECT_OF: &str = "json_objectagg_of";
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Collected {

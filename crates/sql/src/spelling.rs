@@ -12,6 +12,8 @@ use datafusion_sql::sqlparser::ast::{
 use datafusion_sql::sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, Keyword};
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
+use crate::builtin::is_unit;
+
 /// Where the text is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -222,7 +224,7 @@ fn call(
 /// `EXTRACT(UNIT FROM x)`.
 fn extract(place: &TokenWithSpan, inside: &[TokenWithSpan]) -> Option<Tokens> {
     let [unit, from, rest @ ..] = inside else { return None };
-    let named = !keyword(unit).is_empty() && keyword(from) == "FROM" && !rest.is_empty();
+    let named = is_unit(&keyword(unit)) && keyword(from) == "FROM" && !rest.is_empty();
     named.then(|| {
         let unit = vec![text(&keyword(unit), unit)];
         plain_call("extract_unit", place, vec![unit, rest.to_vec()])

@@ -31,6 +31,7 @@ use datafusion_expr::{
 
 use crate::registry::Functions;
 pub(crate) use call::Call;
+pub(crate) use temporal::is_unit;
 
 /// What an argument is converted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

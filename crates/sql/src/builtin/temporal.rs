@@ -93,6 +93,11 @@ enum Unit {
     Epoch,
 }
 
+/// Whether `text` names a time unit.
+pub(crate) fn is_unit(text: &str) -> bool {
+    Unit::parse(text).is_ok()
+}
+
 impl Unit {
     fn parse(text: &str) -> Result<Self> {
         Ok(match text.to_uppercase().trim_start_matches("SQL_TSI_") {

@@ -372,7 +372,9 @@ fn what_cannot_be_matched_is_refused() {
     };
     let greedy = refused(&|spec| spec.pattern.truncate(2));
     assert!(greedy.contains("ends with the greedy `DOWN`"), "{greedy}");
-    let empty = refused(&|spec| spec.pattern.iter_mut().for_each(|v| v.min = 0));
+    let empty = refused(&|spec| {
+        spec.pattern.iter_mut().for_each(|v| (v.min, v.greedy) = (0, false));
+    });
     assert!(empty.contains("no row at all"), "{empty}");
     let twice = refused(&|spec| spec.pattern[1].name = "UP".into());
     assert!(twice.contains("twice"), "{twice}");
