@@ -4,7 +4,7 @@
 CARGO ?= cargo
 STREAMCTL = target/release/streamctl
 
-.PHONY: help run test build fmt lint e2e bench bench-flink ui setup clean
+.PHONY: help run test build fmt lint e2e bench bench-flink sql-cases ui setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,6 +30,9 @@ bench: build ## Measure throughput, latency, checkpoints and recovery; writes ta
 
 bench-flink: build ## Run the Nexmark queries on Weir and on real Flink in turn (hours; Java 17)
 	@scripts/bench_flink.py $(BENCH)
+
+sql-cases: ## Run the SQL cases four ways each, and random queries, against DuckDB's rows (long)
+	@scripts/sql-cases.sh
 
 ui: build ## Test the web UI in a real browser against a live cluster
 	@scripts/setup.sh test
