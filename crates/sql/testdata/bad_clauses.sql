@@ -131,8 +131,6 @@ INSERT INTO out SELECT auction, price FROM bid LIMIT -1
 
 INSERT INTO out SELECT auction, SUM(price) OVER (PARTITION BY auction) FROM bid
 
-INSERT INTO out SELECT auction, SUM(price) OVER (PARTITION BY auction ORDER BY price) FROM bid
-
 INSERT INTO out SELECT auction, SUM(price) OVER (PARTITION BY auction ORDER BY `dateTime` RANGE BETWEEN 5 PRECEDING AND CURRENT ROW) FROM bid
 
 INSERT INTO out SELECT auction, SUM(price) OVER w FROM bid

@@ -373,7 +373,7 @@ fn what_cannot_be_matched_is_refused() {
     let greedy = refused(&|spec| spec.pattern.truncate(2));
     assert!(greedy.contains("ends with the greedy `DOWN`"), "{greedy}");
     let empty = refused(&|spec| {
-        spec.pattern.iter_mut().for_each(|v| (v.min, v.reluctant) = (0, true));
+        spec.pattern.iter_mut().for_each(|v| (v.min, v.max) = (0, Some(9)));
     });
     assert!(empty.contains("no row at all"), "{empty}");
     let twice = refused(&|spec| spec.pattern[1].name = "UP".into());
