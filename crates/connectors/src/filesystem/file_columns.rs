@@ -94,7 +94,8 @@ impl FileColumns {
         split: &FileSplit,
         output: &SchemaRef,
     ) -> Result<RecordBatch> {
-        if self.0.is_empty() {
+        // More than is wanted was read when nothing of the files is, see `at_least_one`.
+        if self.0.is_empty() && batch.num_columns() == output.fields().len() {
             return Ok(batch);
         }
         let rows = batch.num_rows();

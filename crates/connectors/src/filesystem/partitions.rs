@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
+use model::arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray, UInt32Array,
+};
 use model::arrow::compute::{CastOptions, cast, cast_with_options, take_record_batch};
 use model::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use model::{Error, Result};
@@ -103,7 +105,8 @@ impl Partitions {
                 true => constant(path, field, batch.num_rows())?,
             });
         }
-        Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
     }
 }
 
