@@ -153,9 +153,12 @@ struct Terminal {
 
 impl Terminal {
     fn start(history: &Path) -> Self {
-        let command = format!("{} sql", streamctl().display());
+        // In the place of the shell that `script` starts: Ctrl-C reaches every process at the
+        // terminal, and a shell that waits would die of it after its child, with code 130.
+        let command = format!("exec {} sql", streamctl().display());
         let mut child = Command::new("script")
             .args(["-qefc", &command, "/dev/null"])
+            .env("SHELL", "/bin/sh")
             .env("WEIR_SQL_HISTORY", history)
             .env("TERM", "xterm")
             .current_dir(repository())

@@ -9,7 +9,7 @@ use model::key_group::hash_arrays;
 use model::{Error, Result};
 use state::{Pane, TableId, ValueType};
 
-use super::ttl::TimeToLive;
+use super::ttl::{self, TimeToLive};
 use crate::operator::OperatorContext;
 
 /// Which of a batch's keys live on from now.
@@ -87,9 +87,6 @@ impl KeyedRows {
 
     /// Removes the keys whose time is over.
     pub(crate) fn sweep(&mut self, now_ms: i64, ctx: &mut OperatorContext) -> Result<()> {
-        match (&mut self.ttl, self.table) {
-            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
-            _ => Ok(()),
-        }
+        ttl::sweep(&mut self.ttl, self.table, &mut ctx.state, now_ms)
     }
 }

@@ -1,8 +1,7 @@
 //! MATCH_RECOGNIZE: matches of a pattern among the rows of each key, in order of time. Built by
 //! `operators::build`. How it works: `docs/design/0005-match-recognize.md`.
 //!
-//! In event time rows wait in a log, whose namespaces are spans of a second, until the
-//! watermark has passed them. Then `batch` works them off against the partitions in state.
+//! In event time rows wait until the watermark has passed them (`waiting_rows`). Then `batch` works them off against the partitions in state.
 //! With WITHIN, a second table has the keys whose oldest match runs out, by span of time.
 
 mod batch;
@@ -14,8 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{
-    SortColumn, SortOptions, concat_batches, filter_record_batch, lexsort_to_indices, not, take,
-    take_record_batch,
+    SortColumn, SortOptions, concat_batches, lexsort_to_indices, take, take_record_batch,
 };
 use arrow::datatypes::{Schema, SchemaRef};
 use model::expression::{Expression, Expressions};
@@ -23,23 +21,23 @@ use model::key_group::hash_columns;
 use model::operator_schema::{column_index, match_condition_schema, match_recognize_schema};
 use model::operator_spec::MatchRecognize;
 use model::{Error, Result, Watermark};
-use state::{LogId, NO_SLOT, StateStore, TableId};
+use state::{NO_SLOT, StateStore, TableId};
 
 use super::encoded_rows::RowCodec;
 use super::hash_join::OUTPUT_ROWS;
 use super::key_columns::KeyColumns;
 use super::over_aggregate::steps::Steps;
-use super::row_groups::{group_rows, select_rows};
+use super::row_groups::group_rows;
 use super::slot_marks::SlotMarks;
 use super::time_column::TimeColumn;
-use super::window_time::time_range;
+use super::waiting_rows::WaitingRows;
 use crate::operator::{Operator, OperatorContext, Output};
 use batch::{Found, Work};
 use nfa::Program;
 use partitions::{Partition, PartitionCodec, REGISTERED, VALUE_TYPES};
 use values::{Subject, Values, condition_batch};
 
-/// Length of a namespace of the log and of the time-outs.
+/// Length of a namespace of the time-outs.
 const SPAN_MS: i64 = 1000;
 
 /// See [`MatchRecognize`].
@@ -47,7 +45,8 @@ pub struct MatchRecognizeOperator {
     input: SchemaRef,
     output: SchemaRef,
     keys: KeyColumns,
-    time: Option<TimeColumn>,
+    /// `None` in processing time: rows do not wait.
+    waiting: Option<WaitingRows>,
     /// Column and options, for rows of one time.
     order: Vec<(usize, SortOptions)>,
     /// The columns that conditions and measures read, and only these.
@@ -60,7 +59,6 @@ pub struct MatchRecognizeOperator {
     codec: PartitionCodec,
     partitions: Option<TableId>,
     timeouts: Option<TableId>,
-    waiting: Option<LogId>,
     /// In processing time: when the next match may run out.
     next_timeout: Option<i64>,
     hashes: Vec<u64>,
@@ -136,11 +134,19 @@ impl MatchRecognizeOperator {
         }
         let codec = RowCodec::new(kept_schema.fields())?;
         let fingerprint = fingerprint(spec, &kept_schema);
+        let keys = KeyColumns::new(input, &spec.keys)?;
+        let waiting = match &spec.time_column {
+            Some(name) => {
+                let time = (TimeColumn::new(input, name)?, "MATCH_RECOGNIZE");
+                Some(WaitingRows::new("waiting", input, &keys.indices, time))
+            }
+            None => None,
+        };
         Ok(Self {
             input: Arc::clone(input),
             output,
-            keys: KeyColumns::new(input, &spec.keys)?,
-            time: spec.time_column.as_ref().map(|t| TimeColumn::new(input, t)).transpose()?,
+            keys,
+            waiting,
             order,
             measures: Values::new(&spec.measures, &pattern, &kept_schema)?,
             kept,
@@ -151,7 +157,6 @@ impl MatchRecognizeOperator {
             codec: PartitionCodec::new(codec, pattern.len(), fingerprint),
             partitions: None,
             timeouts: None,
-            waiting: None,
             next_timeout: None,
             hashes: Vec::new(),
             slots: Vec::new(),
@@ -296,34 +301,9 @@ impl MatchRecognizeOperator {
 
     /// In processing time: when to look for time-outs again.
     fn plan_wakeup(&mut self, state: &mut StateStore) {
-        let Some(timeouts) = self.timeouts.filter(|_| self.time.is_none()) else { return };
+        let Some(timeouts) = self.timeouts.filter(|_| self.waiting.is_none()) else { return };
         let first = state.table_mut(timeouts).first_namespace();
         self.next_timeout = first.map(|span| span.saturating_add(1).saturating_mul(SPAN_MS));
-    }
-
-    /// The rows of `span` that the watermark has passed leave the log.
-    fn take_due(
-        &mut self,
-        state: &mut StateStore,
-        (id, span): (LogId, i64),
-        watermark: Watermark,
-    ) -> Result<Option<RecordBatch>> {
-        let Some(time) = &self.time else { return Ok(None) };
-        let log = state.log_mut(id);
-        let batches = log.batches(span)?;
-        let rows = concat_batches(&self.input, batches.iter().map(|(batch, _)| batch))?;
-        let due: BooleanArray =
-            time.millis(&rows)?.iter().map(|time| Some(*time <= watermark.0)).collect();
-        if due.true_count() == 0 {
-            return Ok(None);
-        }
-        log.remove_namespace(span)?;
-        if due.true_count() < rows.num_rows() {
-            let rest = filter_record_batch(&rows, &not(&due)?)?;
-            hash_columns(&rest, &self.keys.indices, &mut self.hashes)?;
-            log.append(span, rest, self.hashes.clone())?;
-        }
-        Ok(Some(filter_record_batch(&rows, &due)?))
     }
 
     /// Rows in order of time, of the columns after it, and of arrival.
@@ -382,9 +362,8 @@ impl Operator for MatchRecognizeOperator {
         if self.within_ms.is_some() {
             self.timeouts = Some(ctx.state.table("timeouts", fields, &[])?);
         }
-        if self.time.is_some() {
-            let input = Arc::clone(&self.input);
-            self.waiting = Some(ctx.state.log("waiting", input, &self.keys.indices)?);
+        if let Some(waiting) = &mut self.waiting {
+            waiting.open(&mut ctx.state)?;
         }
         self.plan_wakeup(&mut ctx.state);
         Ok(())
@@ -397,7 +376,7 @@ impl Operator for MatchRecognizeOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let Some(time) = &self.time else {
+        let Some(waiting) = &mut self.waiting else {
             let now = ctx.clock.now_ms();
             self.time_out(now, &mut ctx.state, out)?;
             let times = vec![now; batch.num_rows()];
@@ -409,19 +388,7 @@ impl Operator for MatchRecognizeOperator {
             self.plan_wakeup(&mut ctx.state);
             return Ok(());
         };
-        let times = time.millis(&batch)?;
-        time_range(&times, "MATCH_RECOGNIZE")?;
-        hash_columns(&batch, &self.keys.indices, &mut self.hashes)?;
-        let log = ctx.state.log_mut(self.waiting.ok_or_else(not_opened)?);
-        let watermark = ctx.watermark.0;
-        let span = |time: &i64| (*time > watermark).then(|| time.div_euclid(SPAN_MS));
-        let mut waiting = 0;
-        for (span, rows) in group_rows(times.iter().map(span)) {
-            waiting += rows.len();
-            let (part, hashes) = select_rows(&batch, &self.hashes, &rows)?;
-            log.append(span, part, hashes)?;
-        }
-        self.late += (batch.num_rows() - waiting) as u64;
+        self.late += waiting.add(&batch, ctx.watermark, &mut ctx.state)?;
         Ok(())
     }
 
@@ -431,19 +398,20 @@ impl Operator for MatchRecognizeOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let (Some(time), Some(id)) = (self.time.clone(), self.waiting) else { return Ok(()) };
+        let Some(waiting) = &self.waiting else { return Ok(()) };
         let mut parts: Vec<RecordBatch> = Vec::new();
-        let mut spans = ctx.state.log_mut(id).namespaces().into_iter().peekable();
-        while let Some(span) = spans.next_if(|s| s.saturating_mul(SPAN_MS) <= watermark.0) {
-            parts.extend(self.take_due(&mut ctx.state, (id, span), watermark)?);
-            let more = spans.peek().is_some_and(|s| s.saturating_mul(SPAN_MS) <= watermark.0);
+        let mut spans = waiting.spans(watermark, &mut ctx.state)?.into_iter().peekable();
+        while let Some(span) = spans.next() {
+            let Some(waiting) = &mut self.waiting else { break };
+            parts.extend(waiting.take(span, watermark, &mut ctx.state)?);
             let rows: usize = parts.iter().map(RecordBatch::num_rows).sum();
-            if rows == 0 || (more && rows < OUTPUT_ROWS) {
+            if rows == 0 || (spans.peek().is_some() && rows < OUTPUT_ROWS) {
                 continue;
             }
             let due = concat_batches(&self.input, &std::mem::take(&mut parts))?;
-            let sorted = self.sorted(&due, &time.millis(&due)?)?;
-            let times = time.millis(&sorted)?.into_owned();
+            let Some(waiting) = &self.waiting else { break };
+            let sorted = self.sorted(&due, &waiting.times(&due)?)?;
+            let times = waiting.times(&sorted)?.into_owned();
             self.compute(&sorted, &times, &mut ctx.state, out)?;
         }
         self.time_out(watermark.0, &mut ctx.state, out)
@@ -463,7 +431,7 @@ impl Operator for MatchRecognizeOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        if self.time.is_none() {
+        if self.waiting.is_none() {
             self.time_out(now_ms, &mut ctx.state, out)?;
             self.plan_wakeup(&mut ctx.state);
         }

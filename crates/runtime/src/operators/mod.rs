@@ -50,6 +50,7 @@ pub mod top_n;
 mod ttl;
 pub mod union;
 pub mod unnest;
+mod waiting_rows;
 pub mod watermark;
 pub mod window_aggregate;
 pub mod window_assign;

@@ -13,39 +13,35 @@ pub mod updating;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{concat, concat_batches, filter_record_batch, not, take, take_record_batch};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use model::key_group::hash_columns;
 use model::operator_schema::{column_index, over_aggregate_schema};
 use model::operator_spec::{AggregateCall, OverAggregate, OverFunction, OverUnit};
 use model::{Error, Result, Watermark};
-use state::{LogId, StateStore, TableId, ValueType};
+use state::{StateStore, TableId, ValueType};
 
 use super::accumulator::{AccumulatorOptions, Accumulators};
 use super::encoded_rows::RowCodec;
 use super::hash_join::OUTPUT_ROWS;
 use super::key_columns::KeyColumns;
-use super::row_groups::{group_rows, select_rows};
 use super::slot_marks::SlotMarks;
 use super::time_column::TimeColumn;
-use super::ttl::TimeToLive;
-use super::window_time::time_range;
+use super::ttl::{self, TimeToLive};
+use super::waiting_rows::WaitingRows;
 use crate::operator::{Operator, OperatorContext, Output};
 use frames::Frames;
 use history::{History, Reach};
 use steps::{Counters, Ranks, Steps};
 
-/// Length of a namespace of the log.
-const SPAN_MS: i64 = 1000;
-
 /// See [`OverAggregate`].
 pub struct OverAggregateOperator {
     spec: OverAggregate,
-    input: SchemaRef,
     output: SchemaRef,
     keys: KeyColumns,
-    time: Option<TimeColumn>,
+    /// By event time; in processing time rows do not wait.
+    waiting: Option<WaitingRows>,
     /// The columns that calls read, and only these.
     needed: Vec<usize>,
     arguments: SchemaRef,
@@ -57,7 +53,6 @@ pub struct OverAggregateOperator {
     history: usize,
     ttl: Option<TimeToLive>,
     table: Option<TableId>,
-    log: Option<LogId>,
     hashes: Vec<u64>,
     slots: Vec<u32>,
     marks: SlotMarks,
@@ -94,12 +89,19 @@ impl OverAggregateOperator {
         value_types.push(ValueType::Bytes);
         value_types.extend([ValueType::I64; Counters::COUNT]);
         let ttl = TimeToLive::new(spec.ttl_ms, &mut value_types);
+        let keys = KeyColumns::new(input, &spec.keys)?;
+        let waiting = match &spec.time_column {
+            Some(name) => {
+                let time = (TimeColumn::new(input, name)?, "OVER");
+                Some(WaitingRows::new("waiting", input, &keys.indices, time))
+            }
+            None => None,
+        };
         Ok(Self {
             spec: spec.clone(),
-            input: Arc::clone(input),
             output,
-            keys: KeyColumns::new(input, &spec.keys)?,
-            time: spec.time_column.as_ref().map(|t| TimeColumn::new(input, t)).transpose()?,
+            keys,
+            waiting,
             needed,
             codec: RowCodec::new(arguments.fields())?,
             arguments,
@@ -109,7 +111,6 @@ impl OverAggregateOperator {
             history,
             ttl,
             table: None,
-            log: None,
             hashes: Vec::new(),
             slots: Vec::new(),
             marks: SlotMarks::default(),
@@ -137,7 +138,7 @@ impl OverAggregateOperator {
             ttl.touch(pane, &self.slots, now_ms);
         }
         let peers = self.spec.unit == OverUnit::Range
-            && (self.time.is_some() || self.spec.preceding.is_some());
+            && (self.waiting.is_some() || self.spec.preceding.is_some());
         let steps = Steps::new(&self.slots, times, peers, &mut self.marks);
         let own: Vec<ArrayRef> = self.needed.iter().map(|c| Arc::clone(batch.column(*c))).collect();
         let (mut history, old) = History::take(self.history, &steps.slots, &self.codec, pane)?;
@@ -263,11 +264,7 @@ fn needed_columns(spec: &OverAggregate, input: &SchemaRef) -> Result<Vec<usize>>
 impl Operator for OverAggregateOperator {
     fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
         self.table = Some(ctx.state.table("frames", &self.keys.fields, &self.value_types)?);
-        if self.time.is_some() {
-            let input = Arc::clone(&self.input);
-            self.log = Some(ctx.state.log("waiting", input, &self.keys.indices)?);
-        }
-        Ok(())
+        self.waiting.as_mut().map_or(Ok(()), |waiting| waiting.open(&mut ctx.state))
     }
 
     fn process(
@@ -278,23 +275,11 @@ impl Operator for OverAggregateOperator {
         out: &mut Output,
     ) -> Result<()> {
         let now_ms = ctx.clock.now_ms();
-        let Some(time) = &self.time else {
+        let Some(waiting) = &mut self.waiting else {
             let times = vec![now_ms; batch.num_rows()];
             return self.compute(&batch, &times, (&mut ctx.state, now_ms), out);
         };
-        let times = time.millis(&batch)?;
-        time_range(&times, "OVER")?;
-        hash_columns(&batch, &self.keys.indices, &mut self.hashes)?;
-        let log = ctx.state.log_mut(self.log.ok_or_else(not_opened)?);
-        let watermark = ctx.watermark.0;
-        let span = |time: &i64| (*time > watermark).then(|| time.div_euclid(SPAN_MS));
-        let mut waiting = 0;
-        for (span, rows) in group_rows(times.iter().map(span)) {
-            waiting += rows.len();
-            let (part, hashes) = select_rows(&batch, &self.hashes, &rows)?;
-            log.append(span, part, hashes)?;
-        }
-        self.late += (batch.num_rows() - waiting) as u64;
+        self.late += waiting.add(&batch, ctx.watermark, &mut ctx.state)?;
         Ok(())
     }
 
@@ -304,33 +289,13 @@ impl Operator for OverAggregateOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let (Some(time), Some(id)) = (self.time.clone(), self.log) else { return Ok(()) };
         let now_ms = ctx.clock.now_ms();
-        for span in ctx.state.log_mut(id).namespaces() {
-            if span.saturating_mul(SPAN_MS) > watermark.0 {
-                break;
+        let Some(waiting) = &self.waiting else { return Ok(()) };
+        for span in waiting.spans(watermark, &mut ctx.state)? {
+            let Some(waiting) = &mut self.waiting else { break };
+            if let Some((rows, times)) = waiting.take_sorted(span, watermark, &mut ctx.state)? {
+                self.compute(&rows, &times, (&mut ctx.state, now_ms), out)?;
             }
-            let log = ctx.state.log_mut(id);
-            let batches = log.batches(span)?;
-            let rows = concat_batches(&self.input, batches.iter().map(|(batch, _)| batch))?;
-            let due: BooleanArray =
-                time.millis(&rows)?.iter().map(|time| Some(*time <= watermark.0)).collect();
-            if due.true_count() == 0 {
-                continue;
-            }
-            log.remove_namespace(span)?;
-            if due.true_count() < rows.num_rows() {
-                let rest = filter_record_batch(&rows, &not(&due)?)?;
-                hash_columns(&rest, &self.keys.indices, &mut self.hashes)?;
-                log.append(span, rest, self.hashes.clone())?;
-            }
-            let due = filter_record_batch(&rows, &due)?;
-            let times = time.millis(&due)?;
-            let mut order: Vec<u32> = (0..due.num_rows() as u32).collect();
-            order.sort_by_key(|row| times[*row as usize]);
-            let sorted = take_record_batch(&due, &UInt32Array::from(order))?;
-            let times = time.millis(&sorted)?.into_owned();
-            self.compute(&sorted, &times, (&mut ctx.state, now_ms), out)?;
         }
         Ok(())
     }
@@ -349,10 +314,7 @@ impl Operator for OverAggregateOperator {
         ctx: &mut OperatorContext,
         _out: &mut Output,
     ) -> Result<()> {
-        match (&mut self.ttl, self.table) {
-            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
-            _ => Ok(()),
-        }
+        ttl::sweep(&mut self.ttl, self.table, &mut ctx.state, now_ms)
     }
 }
 

@@ -1,8 +1,7 @@
 //! Puts rows out in order: as the watermark passes their event time, or all at the end of
 //! bounded input. Built by `operators::build`.
 //!
-//! Rows wait in a log; by event time its namespaces are spans of a second, of which only
-//! the one that the watermark is in has to be read before it is over.
+//! By event time rows wait in `waiting_rows`, else in a log of their own.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,13 +20,9 @@ use state::{Log, LogId};
 
 use super::encoded_rows::RowCodec;
 use super::hash_join::OUTPUT_ROWS;
-use super::row_groups::group_rows;
 use super::time_column::TimeColumn;
-use super::window_time::time_range;
+use super::waiting_rows::WaitingRows;
 use crate::operator::{Operator, OperatorContext, Output};
-
-/// Length of a namespace of the log.
-const SPAN_MS: i64 = 1000;
 
 /// See [`Sort`].
 pub struct SortOperator {
@@ -35,9 +30,10 @@ pub struct SortOperator {
     output: SchemaRef,
     /// Column and options, in order.
     order: Vec<(usize, SortOptions)>,
-    time: Option<(TimeColumn, String)>,
+    waiting: Option<WaitingRows>,
     limit: Option<u64>,
     offset: u64,
+    /// Of rows that wait for the input's end.
     log: Option<LogId>,
     late: u64,
 }
@@ -52,15 +48,18 @@ impl SortOperator {
             let options = SortOptions { descending: by.descending, nulls_first: !by.descending };
             order.push((column_index(input, &by.column)?, options));
         }
-        let time = match &spec.time_column {
-            Some(name) => Some((TimeColumn::new(input, name)?, name.clone())),
+        let waiting = match &spec.time_column {
+            Some(name) => {
+                let time = (TimeColumn::new(input, name)?, name.as_str());
+                Some(WaitingRows::new("rows", input, &[], time))
+            }
             None => None,
         };
         Ok(Self {
             input: Arc::clone(input),
             output,
             order,
-            time,
+            waiting,
             limit: spec.limit,
             offset: spec.offset,
             log: None,
@@ -136,7 +135,10 @@ impl SortOperator {
 
 impl Operator for SortOperator {
     fn open(&mut self, ctx: &mut OperatorContext) -> Result<()> {
-        self.log = Some(ctx.state.log("rows", Arc::clone(&self.input), &[])?);
+        match &mut self.waiting {
+            Some(waiting) => waiting.open(&mut ctx.state)?,
+            None => self.log = Some(ctx.state.log("rows", Arc::clone(&self.input), &[])?),
+        }
         Ok(())
     }
 
@@ -147,25 +149,13 @@ impl Operator for SortOperator {
         ctx: &mut OperatorContext,
         _out: &mut Output,
     ) -> Result<()> {
+        if let Some(waiting) = &mut self.waiting {
+            self.late += waiting.add(&batch, ctx.watermark, &mut ctx.state)?;
+            return Ok(());
+        }
         let mut hashes = Vec::new();
         model::key_group::hash_columns(&batch, &[], &mut hashes)?;
-        let log = ctx.state.log_mut(self.log()?);
-        let Some((time, name)) = &self.time else {
-            return log.append(0, batch, hashes).map(drop);
-        };
-        let times = time.millis(&batch)?;
-        time_range(&times, name)?;
-        let watermark = ctx.watermark.0;
-        let span = |time: &i64| (*time > watermark).then(|| time.div_euclid(SPAN_MS));
-        let mut waiting = 0;
-        for (namespace, rows) in group_rows(times.iter().map(span)) {
-            waiting += rows.len();
-            let part = take_record_batch(&batch, &UInt32Array::from(rows))?;
-            let hashes = hashes[..part.num_rows()].to_vec();
-            log.append(namespace, part, hashes)?;
-        }
-        self.late += (batch.num_rows() - waiting) as u64;
-        Ok(())
+        ctx.state.log_mut(self.log()?).append(0, batch, hashes).map(drop)
     }
 
     fn on_watermark(
@@ -174,33 +164,18 @@ impl Operator for SortOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let Some((time, _)) = &self.time else { return Ok(()) };
-        let log = ctx.state.log_mut(self.log()?);
-        for namespace in log.namespaces() {
-            if namespace.saturating_mul(SPAN_MS) > watermark.0 {
-                break;
-            }
-            let batches = log.batches(namespace)?;
-            let hash = batches.first().and_then(|(_, hashes)| hashes.first().copied());
-            let rows = concat_batches(&self.input, batches.iter().map(|(batch, _)| batch))?;
-            let due: BooleanArray =
-                time.millis(&rows)?.iter().map(|time| Some(*time <= watermark.0)).collect();
-            if due.true_count() == 0 {
-                continue;
-            }
-            log.remove_namespace(namespace)?;
-            self.emit_sorted(&filter_record_batch(&rows, &due)?, true, out)?;
-            if due.true_count() < rows.num_rows() {
-                let rest = filter_record_batch(&rows, &arrow::compute::not(&due)?)?;
-                let hashes = vec![hash.unwrap_or_default(); rest.num_rows()];
-                log.append(namespace, rest, hashes)?;
+        let Some(waiting) = &self.waiting else { return Ok(()) };
+        for span in waiting.spans(watermark, &mut ctx.state)? {
+            let Some(waiting) = &mut self.waiting else { break };
+            if let Some(due) = waiting.take(span, watermark, &mut ctx.state)? {
+                self.emit_sorted(&due, true, out)?;
             }
         }
         Ok(())
     }
 
     fn finish(&mut self, ctx: &mut OperatorContext, out: &mut Output) -> Result<()> {
-        if self.time.is_some() {
+        if self.waiting.is_some() {
             return Ok(());
         }
         let log = ctx.state.log_mut(self.log()?);

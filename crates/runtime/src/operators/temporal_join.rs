@@ -10,44 +10,38 @@ mod versions;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, filter_record_batch, not, take, take_record_batch};
+use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::{Field, SchemaRef};
 use model::expression::{Expression, Expressions};
 use model::key_group::hash_columns;
 use model::operator_schema::{key_indices, pair_schema, temporal_join_schema};
 use model::operator_spec::{JoinType, TemporalJoin};
 use model::{Error, Result, Watermark, row_kind};
-use state::{LogId, NO_SLOT, StateStore, TableId, ValueType};
+use state::{NO_SLOT, StateStore, TableId, ValueType};
 
 use super::encoded_rows::RowCodec;
 use super::hash_join::OUTPUT_ROWS;
-use super::row_groups::{group_rows, select_rows};
 use super::time_column::TimeColumn;
-use super::ttl::TimeToLive;
-use super::window_time::time_range;
+use super::ttl::{self, TimeToLive};
+use super::waiting_rows::WaitingRows;
 use crate::operator::{Operator, OperatorContext, Output};
 use versions::{NewVersions, version_at};
 
-/// Length of a namespace of the log.
-const SPAN_MS: i64 = 1000;
-
 /// See [`TemporalJoin`].
 pub struct TemporalJoinOperator {
-    left: SchemaRef,
     right: SchemaRef,
     output: SchemaRef,
     left_keys: Vec<usize>,
     right_keys: Vec<usize>,
     left_width: usize,
-    /// Left and right; `None`: processing time.
-    times: Option<(TimeColumn, TimeColumn)>,
+    /// Left rows, and the right side's time; `None`: processing time.
+    event_time: Option<(WaitingRows, TimeColumn)>,
     outer: bool,
     predicate: Option<(Box<dyn Expression>, SchemaRef)>,
     codec: RowCodec,
     value_types: Vec<ValueType>,
     ttl: Option<TimeToLive>,
     table: Option<TableId>,
-    log: Option<LogId>,
     hashes: Vec<u64>,
     slots: Vec<u32>,
 }
@@ -61,8 +55,13 @@ impl TemporalJoinOperator {
         expressions: &dyn Expressions,
     ) -> Result<Self> {
         let output = temporal_join_schema(spec, left, right)?;
-        let times = match (&spec.left_time, &spec.right_time) {
-            (Some(a), Some(b)) => Some((TimeColumn::new(left, a)?, TimeColumn::new(right, b)?)),
+        let left_keys = key_indices(left, &spec.left_keys)?;
+        let event_time = match (&spec.left_time, &spec.right_time) {
+            (Some(a), Some(b)) => {
+                let time = (TimeColumn::new(left, a)?, "left time");
+                let waiting = WaitingRows::new("left", left, &left_keys, time);
+                Some((waiting, TimeColumn::new(right, b)?))
+            }
             _ => None,
         };
         let predicate = match &spec.predicate {
@@ -76,20 +75,18 @@ impl TemporalJoinOperator {
         let mut value_types = vec![ValueType::Bytes];
         let ttl = TimeToLive::new(spec.ttl_ms, &mut value_types);
         Ok(Self {
-            left: Arc::clone(left),
             right: Arc::clone(right),
             output,
-            left_keys: key_indices(left, &spec.left_keys)?,
+            left_keys,
             right_keys: key_indices(right, &spec.right_keys)?,
             left_width: left.fields().len() - usize::from(row_kind::is_changelog(left)),
-            times,
+            event_time,
             outer: spec.join_type == JoinType::Left,
             predicate,
             codec: RowCodec::new(&right.fields()[..right_width])?,
             value_types,
             ttl,
             table: None,
-            log: None,
             hashes: Vec::new(),
             slots: Vec::new(),
         })
@@ -99,15 +96,11 @@ impl TemporalJoinOperator {
         self.table.ok_or_else(not_opened)
     }
 
-    fn log(&self) -> Result<LogId> {
-        self.log.ok_or_else(not_opened)
-    }
-
     fn keep_versions(&mut self, batch: &RecordBatch, ctx: &mut OperatorContext) -> Result<()> {
         let now_ms = ctx.clock.now_ms();
         hash_columns(batch, &self.right_keys, &mut self.hashes)?;
         let keys = columns(batch, &self.right_keys);
-        let times = self.times.as_ref().map(|(_, right)| right.millis(batch)).transpose()?;
+        let times = self.event_time.as_ref().map(|(_, right)| right.millis(batch)).transpose()?;
         let watermark = ctx.watermark.0;
         let pane = ctx.state.table_mut(self.table()?).pane(0)?;
         if let Some(ttl) = &mut self.ttl {
@@ -238,8 +231,10 @@ impl Operator for TemporalJoinOperator {
         let fields: Vec<Field> =
             self.right_keys.iter().map(|key| self.right.field(*key).clone()).collect();
         self.table = Some(ctx.state.table("versions", &fields, &self.value_types)?);
-        self.log = Some(ctx.state.log("left", Arc::clone(&self.left), &self.left_keys)?);
-        Ok(())
+        match &mut self.event_time {
+            Some((waiting, _)) => waiting.open(&mut ctx.state),
+            None => Ok(()),
+        }
     }
 
     fn process(
@@ -252,19 +247,12 @@ impl Operator for TemporalJoinOperator {
         if port == 1 {
             return self.keep_versions(&batch, ctx);
         }
-        let Some((time, _)) = &self.times else {
+        let Some((waiting, _)) = &mut self.event_time else {
             let any_time = vec![i64::MAX; batch.num_rows()];
             return self.join(&batch, &any_time, &mut ctx.state, out);
         };
-        let times = time.millis(&batch)?;
-        time_range(&times, "left time")?;
-        hash_columns(&batch, &self.left_keys, &mut self.hashes)?;
-        let log = ctx.state.log_mut(self.log()?);
-        for (span, rows) in group_rows(times.iter().map(|time| Some(time.div_euclid(SPAN_MS)))) {
-            let (part, hashes) = select_rows(&batch, &self.hashes, &rows)?;
-            log.append(span, part, hashes)?;
-        }
-        Ok(())
+        // Late rows find the versions that are still there.
+        waiting.add(&batch, Watermark::MIN, &mut ctx.state).map(drop)
     }
 
     fn on_watermark(
@@ -273,33 +261,12 @@ impl Operator for TemporalJoinOperator {
         ctx: &mut OperatorContext,
         out: &mut Output,
     ) -> Result<()> {
-        let Some((time, _)) = self.times.clone() else { return Ok(()) };
-        let id = self.log()?;
-        for span in ctx.state.log_mut(id).namespaces() {
-            if span.saturating_mul(SPAN_MS) > watermark.0 {
-                break;
+        let Some((waiting, _)) = &self.event_time else { return Ok(()) };
+        for span in waiting.spans(watermark, &mut ctx.state)? {
+            let Some((waiting, _)) = &mut self.event_time else { break };
+            if let Some((rows, times)) = waiting.take_sorted(span, watermark, &mut ctx.state)? {
+                self.join(&rows, &times, &mut ctx.state, out)?;
             }
-            let log = ctx.state.log_mut(id);
-            let batches = log.batches(span)?;
-            let rows = concat_batches(&self.left, batches.iter().map(|(batch, _)| batch))?;
-            let due: BooleanArray =
-                time.millis(&rows)?.iter().map(|time| Some(*time <= watermark.0)).collect();
-            if due.true_count() == 0 {
-                continue;
-            }
-            log.remove_namespace(span)?;
-            if due.true_count() < rows.num_rows() {
-                let rest = filter_record_batch(&rows, &not(&due)?)?;
-                hash_columns(&rest, &self.left_keys, &mut self.hashes)?;
-                log.append(span, rest, self.hashes.clone())?;
-            }
-            let due = filter_record_batch(&rows, &due)?;
-            let times = time.millis(&due)?;
-            let mut order: Vec<u32> = (0..due.num_rows() as u32).collect();
-            order.sort_by_key(|row| times[*row as usize]);
-            let sorted = take_record_batch(&due, &UInt32Array::from(order))?;
-            let times = time.millis(&sorted)?.into_owned();
-            self.join(&sorted, &times, &mut ctx.state, out)?;
         }
         Ok(())
     }
@@ -314,10 +281,7 @@ impl Operator for TemporalJoinOperator {
         ctx: &mut OperatorContext,
         _out: &mut Output,
     ) -> Result<()> {
-        match (&mut self.ttl, self.table) {
-            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
-            _ => Ok(()),
-        }
+        ttl::sweep(&mut self.ttl, self.table, &mut ctx.state, now_ms)
     }
 }
 

@@ -20,7 +20,7 @@ use super::ranked_rows::RankedRows;
 use super::ranking::{RankedBatch, Ranker};
 use super::row_groups::group_rows;
 use super::time_column::TimeColumn;
-use super::ttl::TimeToLive;
+use super::ttl::{self, TimeToLive};
 use crate::operator::{Operator, OperatorContext, Output};
 
 /// See [`TopN`].
@@ -215,10 +215,7 @@ impl Operator for TopNOperator {
         ctx: &mut OperatorContext,
         _out: &mut Output,
     ) -> Result<()> {
-        match (&mut self.ttl, self.table) {
-            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
-            _ => Ok(()),
-        }
+        ttl::sweep(&mut self.ttl, self.table, &mut ctx.state, now_ms)
     }
 }
 

@@ -6,7 +6,7 @@
 //! longer; rows that were evicted from memory stay until they are touched.
 
 use model::Result;
-use state::{Pane, ValueType};
+use state::{Pane, StateStore, TableId, ValueType};
 
 const SWEEPS: i64 = 8;
 
@@ -54,5 +54,18 @@ impl TimeToLive {
         let touched = pane.i64(self.column);
         slots.iter().for_each(|slot| touched[*slot as usize] = now_ms);
         self.next_sweep.get_or_insert(now_ms.saturating_add((self.ms / SWEEPS).max(1)));
+    }
+}
+
+/// Sweeps an operator's table of one pane, if it has a time to live and is open.
+pub fn sweep(
+    ttl: &mut Option<TimeToLive>,
+    table: Option<TableId>,
+    state: &mut StateStore,
+    now_ms: i64,
+) -> Result<()> {
+    match (ttl, table) {
+        (Some(ttl), Some(table)) => ttl.sweep(state.table_mut(table).pane(0)?, now_ms),
+        _ => Ok(()),
     }
 }

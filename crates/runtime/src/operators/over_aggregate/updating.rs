@@ -29,7 +29,7 @@ use crate::operators::hash_join::OUTPUT_ROWS;
 use crate::operators::key_columns::KeyColumns;
 use crate::operators::ranking::{ChangedRanking, NewRows, RankedBatch, RankedRow, Ranker};
 use crate::operators::slot_marks::SlotMarks;
-use crate::operators::ttl::TimeToLive;
+use crate::operators::ttl::{self, TimeToLive};
 
 /// See [`OverAggregate`], with `order_by`.
 pub struct UpdatingOverOperator {
@@ -416,10 +416,7 @@ impl Operator for UpdatingOverOperator {
         ctx: &mut OperatorContext,
         _out: &mut Output,
     ) -> Result<()> {
-        match (&mut self.ttl, self.table) {
-            (Some(ttl), Some(table)) => ttl.sweep(ctx.state.table_mut(table).pane(0)?, now_ms),
-            _ => Ok(()),
-        }
+        ttl::sweep(&mut self.ttl, self.table, &mut ctx.state, now_ms)
     }
 }
 
