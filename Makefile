@@ -29,7 +29,7 @@ bench: build ## Measure throughput, latency, checkpoints and recovery; writes ta
 	@scripts/bench.py $(BENCH)
 
 bench-flink: build ## Run the Nexmark queries on Weir and on real Flink in turn (hours; Java 17)
-	@scripts/bench_flink.py $(BENCH)
+	@python3 scripts/bench_flink $(BENCH)
 
 sql-cases: ## Run the SQL cases four ways each, and random queries, against DuckDB's rows (long)
 	@scripts/sql-cases.sh

@@ -1,0 +1,2 @@
+CREATE TABLE snk (a BIGINT, d STRING, c1 BIGINT, c2 BIGINT, c3 BIGINT, c4 BIGINT, mn BIGINT, mx BIGINT, av BIGINT, sm BIGINT, due BIGINT, PRIMARY KEY (a, d) NOT ENFORCED) WITH (${SINK});
+INSERT INTO snk SELECT auction, DATE_FORMAT(`dateTime`, 'yyyy-MM-dd'), COUNT(*), COUNT(*) FILTER (WHERE price < 10000), COUNT(*) FILTER (WHERE price >= 10000 AND price < 1000000), COUNT(*) FILTER (WHERE price >= 1000000), MIN(price), MAX(price), AVG(price), SUM(price), MAX(scheduledAt) FROM bid GROUP BY auction, DATE_FORMAT(`dateTime`, 'yyyy-MM-dd');
