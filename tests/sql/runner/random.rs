@@ -44,8 +44,9 @@ async fn random_queries_give_the_rows_that_duckdb_gives() {
             async move {
                 let done = match index % ALL_WAYS {
                     0 => ways::run(engine, &case).await.map(drop),
-                    _ => ways::straight(engine, &case)
+                    _ => ways::straight(engine, &case, 1)
                         .await
+                        .map(drop)
                         .map_err(|e| format!("{e}\n{}", case.sql)),
                 };
                 done.err().map(|e| format!("{}: {e}", case.name))

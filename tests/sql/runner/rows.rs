@@ -42,25 +42,30 @@ pub struct RowsSource {
 }
 
 /// The rows of `table`, with the columns of `schema`.
+///
+/// A reader makes room for the batch size it is told before it reads: it is told what the file
+/// can hold, for every planned job and every started task reads its tables.
 pub fn load(folder: &Path, table: &str, schema: &SchemaRef) -> Result<RecordBatch> {
     let unreadable =
         |e: ArrowError| Error::user(format!("table {table} cannot be read")).caused_by(e);
-    let open = |path: std::path::PathBuf| {
+    let open = |path: &Path| {
         let missing = |e: std::io::Error| {
             Error::user(format!("{} cannot be read", path.display())).caused_by(e)
         };
-        std::fs::File::open(&path).map_err(missing)
+        let bytes = std::fs::read(path).map_err(missing)?;
+        let lines = bytes.iter().filter(|b| **b == b'\n').count() + 1;
+        Ok::<_, Error>((std::io::Cursor::new(bytes), lines))
     };
     let csv = folder.join(format!("{table}.csv"));
     if csv.exists() {
-        let file = open(csv)?;
-        let reader = ReaderBuilder::new(schema.clone()).with_header(true).with_batch_size(1 << 20);
-        let mut reader = reader.build(file).map_err(unreadable)?;
+        let (text, lines) = open(&csv)?;
+        let reader = ReaderBuilder::new(schema.clone()).with_header(true).with_batch_size(lines);
+        let mut reader = reader.build(text).map_err(unreadable)?;
         return reader.next().unwrap().map_err(unreadable);
     }
-    let file = open(folder.join(format!("{table}.jsonl")))?;
-    let reader = model::arrow::json::ReaderBuilder::new(schema.clone()).with_batch_size(1 << 20);
-    let mut reader = reader.build(std::io::BufReader::new(file)).map_err(unreadable)?;
+    let (text, lines) = open(&folder.join(format!("{table}.jsonl")))?;
+    let reader = model::arrow::json::ReaderBuilder::new(schema.clone()).with_batch_size(lines);
+    let mut reader = reader.build(text).map_err(unreadable)?;
     reader.next().unwrap().map_err(unreadable)
 }
 
