@@ -31,7 +31,7 @@ bench: build ## Measure throughput, latency, checkpoints and recovery; writes ta
 bench-flink: build ## Run the Nexmark queries on Weir and on real Flink in turn (hours; Java 17)
 	@python3 scripts/bench_flink $(BENCH)
 
-sql-cases: ## Run the SQL cases four ways each, and random queries, against DuckDB's rows (long)
+sql-cases: ## Run the SQL cases four ways each, and thousands of random queries, against DuckDB's rows
 	@scripts/sql-cases.sh
 
 ui: build ## Test the web UI in a real browser against a live cluster

@@ -99,6 +99,7 @@ impl SqlExpressions {
         refuse_not_repeatable(&expr, text)?;
         let expr = flink::rewrite(expr, &self.functions).map_err(planned)?;
         let expr = self.simplifier(&df_schema).coerce(expr, &df_schema).map_err(planned)?;
+        let expr = flink::casts(expr, &df_schema, &self.functions).map_err(planned)?;
         Ok(Typed { expr, schema: df_schema })
     }
 

@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, Result, internal_err, plan_err};
-use datafusion_expr::expr::{Case, ScalarFunction};
+use datafusion_expr::expr::{Case, Cast, ScalarFunction, TryCast};
 use datafusion_expr::{
     ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility, lit,
@@ -113,6 +113,45 @@ pub(crate) fn rewrite(expr: Expr, functions: &Functions) -> Result<Expr> {
             lower(name, call.args, functions).map(Transformed::yes)
         }
         other => Ok(Transformed::no(other)),
+    })?;
+    Ok(rewritten.data)
+}
+
+/// Casts to text that Flink defines otherwise than DataFusion: a BOOLEAN is `TRUE` or `FALSE`,
+/// a TIMESTAMP has a space between day and hour and all digits of its precision. `expr` has its
+/// types.
+pub(crate) fn casts(expr: Expr, schema: &DFSchema, functions: &Functions) -> Result<Expr> {
+    let rewritten = expr.transform_up(|node| {
+        let (Expr::Cast(Cast { expr: inner, field })
+        | Expr::TryCast(TryCast { expr: inner, field })) = &node
+        else {
+            return Ok(Transformed::no(node));
+        };
+        let to = field.data_type();
+        if !matches!(to, DataType::Utf8 | DataType::Utf8View) {
+            return Ok(Transformed::no(node));
+        }
+        let said = match inner.get_type(schema)? {
+            DataType::Boolean => {
+                let no = Expr::Not(inner.clone());
+                let cases = vec![
+                    (inner.clone(), Box::new(lit("TRUE"))),
+                    (Box::new(no), Box::new(lit("FALSE"))),
+                ];
+                Expr::Case(Case::new(None, cases, None))
+            }
+            DataType::Timestamp(unit, _) => {
+                let format = match unit {
+                    TimeUnit::Second => "yyyy-MM-dd HH:mm:ss",
+                    TimeUnit::Millisecond => "yyyy-MM-dd HH:mm:ss.SSS",
+                    TimeUnit::Microsecond => "yyyy-MM-dd HH:mm:ss.SSSSSS",
+                    TimeUnit::Nanosecond => "yyyy-MM-dd HH:mm:ss.SSSSSSSSS",
+                };
+                call(functions, "date_format", vec![inner.as_ref().clone(), lit(format)])?
+            }
+            _ => return Ok(Transformed::no(node)),
+        };
+        said.cast_to(to, schema).map(Transformed::yes)
     })?;
     Ok(rewritten.data)
 }

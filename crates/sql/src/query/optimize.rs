@@ -17,11 +17,11 @@ use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
 use super::relations::attach_unnests;
-use super::{lateral, subqueries};
+use super::{integers, lateral, marks, subqueries};
 
 pub(crate) fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan> {
     let plan = lateral::rank_limits(attach_unnests(plan)?)?;
-    let plan = subqueries::spell_out(plan)?;
+    let plan = integers::narrow(subqueries::spell_out(plan)?)?;
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(DecorrelatePredicateSubquery::new()),
@@ -33,5 +33,5 @@ pub(crate) fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Resul
         Arc::new(ExtractEquijoinPredicate::new()),
     ];
     let context = OptimizerContext::new_with_config_options(Arc::clone(options));
-    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
+    marks::spell_out(Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})?)
 }
