@@ -12,8 +12,8 @@ const STREAMCTL = process.env.STREAMCTL;
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Starts a process and answers what it prints as `name value` lines, when all `wanted` are there. */
-async function start(args, wanted, env) {
-  const child = spawn(STREAMCTL, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, cwd: ROOT });
+async function start(args, wanted) {
+  const child = spawn(STREAMCTL, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT });
   let out = '';
   let log = '';
   child.stdout.on('data', (piece) => (out += piece));
@@ -74,8 +74,8 @@ export async function startCluster({ taskManagers = 2, slots = 4 } = {}) {
       await stop(worker.child, 'SIGKILL');
     },
     /** Runs streamctl to its end. */
-    async streamctl(args, env = {}) {
-      const child = spawn(STREAMCTL, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, cwd: ROOT });
+    async streamctl(args) {
+      const child = spawn(STREAMCTL, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT });
       let out = '';
       let log = '';
       child.stdout.on('data', (piece) => (out += piece));
@@ -84,8 +84,8 @@ export async function startCluster({ taskManagers = 2, slots = 4 } = {}) {
       return { code, out, log };
     },
     /** Submits a job file by the command line, as its users do. Answers the job's id. */
-    async submit(file, env = {}) {
-      const { code, out, log } = await cluster.streamctl(['submit', file, '--server', url, '-o', 'json'], env);
+    async submit(file) {
+      const { code, out, log } = await cluster.streamctl(['submit', file, '--server', url, '-o', 'json']);
       if (code !== 0) throw new Error(log);
       return JSON.parse(out).id;
     },

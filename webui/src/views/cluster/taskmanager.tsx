@@ -78,6 +78,31 @@ const CONSUMERS: [keyof TaskManager['memory'], string][] = [
   ['rocksdb', 'RocksDB'],
 ];
 
+/** What this process takes of the machine, and what all processes take together; 100% is one processor. */
+function Machine({ taskManager: t }: { taskManager: TaskManager }) {
+  const { memoryBytes, availableBytes, processors, cpuPercent } = t.machine;
+  const rows: [string, number | null, number | null, (value: number | null) => string][] = [
+    ['CPU, this process', t.cpuPercent, processors && processors * 100, percent],
+    ['CPU, all processes', cpuPercent, processors && processors * 100, percent],
+    ['Memory, this process', t.memory.process, memoryBytes, bytes],
+    ['Memory, all processes', memoryBytes === null || availableBytes === null ? null : memoryBytes - availableBytes, memoryBytes, bytes],
+  ];
+  const size = `${processors === 1 ? '1 processor' : `${processors ?? 'unknown'} processors`}, ${bytes(memoryBytes)}`;
+  return (
+    <Panel title="Machine" note={size}>
+      <ul className="consumers" aria-label="Machine">
+        {rows.map(([name, value, most, shown]) => (
+          <li key={name}>
+            <span>{name}</span>
+            <Meter value={value ?? 0} max={most ?? 1} label={`${name} ${shown(value)} of ${shown(most)}`} />
+            <span className="number">{shown(value)}</span>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
 type Task = TaskManager['tasks'][number];
 const TASKS: Column<Task>[] = [
   { id: 'job', name: 'Job', cell: (x) => <Link to={`/jobs/${x.job}`}>{x.jobName}</Link>, sort: (x) => x.jobName },
@@ -134,6 +159,7 @@ function Metrics({ taskManager: t }: { taskManager: TaskManager }) {
             </li>
           </ul>
         </Panel>
+        {t.machine.memoryBytes !== null && <Machine taskManager={t} />}
         <Panel title="Process">
           <Facts>
             <Fact name="Address"><span className="mono">{t.address}</span></Fact>
