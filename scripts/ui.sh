@@ -2,7 +2,6 @@
 # Tests of the web UI in a real Chromium: against a live cluster and against the fixture. Called
 # by scripts/test.sh and `make ui` with the path of streamctl; `UI=fixture` runs only what needs no
 # cluster. Needs Node 20 or newer, npm and Debian's chromium (scripts/setup.sh test installs them).
-# `UI_DIST=1`: pages are those of webui/dist, not of the binary: work on the UI without a build.
 # `SCREENSHOTS=FOLDER` keeps pictures.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -8,7 +8,6 @@ import { join } from 'node:path';
 // The packages are the UI's own development packages.
 const require = createRequire(new URL('../../webui/package.json', import.meta.url));
 const { chromium } = require('playwright-core');
-const DIST = new URL('../../webui/dist/', import.meta.url);
 const AXE = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 const FLAGS = [
@@ -16,18 +15,8 @@ const FLAGS = [
   '--disable-dev-shm-usage',
 ];
 
-const TYPES = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' };
-
-/** Answers a request for the UI from `webui/dist`. */
-async function fromDist(route) {
-  const name = new URL(route.request().url()).pathname.replace(/^\/ui\/?/, '');
-  const known = await readFile(new URL(name || 'index.html', DIST)).catch(() => null);
-  const body = known ?? (await readFile(new URL('index.html', DIST)));
-  await route.fulfill({ body, contentType: known ? TYPES[name.split('.').pop()] ?? TYPES.html : TYPES.html });
-}
-
-/** Longest wait for something that must come. */
-export const PATIENCE = 120_000;
+/** Longest wait for something that must come: bounds a hang, also where other work keeps the processors busy. */
+export const PATIENCE = 240_000;
 
 export async function openBrowser() {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
@@ -37,7 +26,6 @@ export async function openBrowser() {
     async page(options = {}) {
       const { width = 1440, height = 900, dark = false, ...rest } = options;
       const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce', ...rest });
-      if (process.env.UI_DIST) await context.route((url) => url.pathname.startsWith('/ui/'), fromDist);
       const page = await context.newPage();
       page.setDefaultTimeout(PATIENCE);
       const errors = [];

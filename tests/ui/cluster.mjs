@@ -11,9 +11,16 @@ import { until } from './browser.mjs';
 const STREAMCTL = process.env.STREAMCTL;
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
+/** Processes outlive neither a test that is interrupted nor one that fails. */
+const running = new Set();
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
 /** Starts a process and answers what it prints as `name value` lines, when all `wanted` are there. */
 async function start(args, wanted) {
   const child = spawn(STREAMCTL, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT });
+  running.add(child);
+  child.on('exit', () => running.delete(child));
   let out = '';
   let log = '';
   child.stdout.on('data', (piece) => (out += piece));
@@ -43,7 +50,11 @@ async function stop(child, signal) {
 export async function startCluster({ taskManagers = 2, slots = 4 } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'weir-ui-'));
   const manager = await start(
-    ['jobmanager', '--http-addr', '127.0.0.1:0', '--rpc-addr', '127.0.0.1:0', '--storage', join(folder, 'checkpoints')],
+    [
+      'jobmanager', '--http-addr', '127.0.0.1:0', '--rpc-addr', '127.0.0.1:0', '--storage', join(folder, 'checkpoints'),
+      // A browser beside it may leave a task manager without a processor for a while.
+      '--heartbeat-timeout', '5s',
+    ],
     ['http-addr', 'rpc-addr'],
   );
   const url = `http://${manager.said('http-addr')}`;

@@ -177,12 +177,9 @@ impl Scene<'_> {
                 None => (EvidenceKind::Starting, "Its tasks are being started.".to_owned()),
             },
         };
-        let newest = self.snapshot.exceptions.last();
-        let named = newest.and_then(|e| e.task.as_ref()).map(|task| format!("in task {task}"));
-        let text = match (kind, named) {
-            (EvidenceKind::Failed | EvidenceKind::Restarting, Some(task)) => {
-                format!("{task}: {cause}")
-            }
+        // The cause names the task in which it was.
+        let text = match kind {
+            EvidenceKind::Failed | EvidenceKind::Restarting => cause.to_owned(),
             _ => sentence.clone(),
         };
         let mut evidence = Evidence::new(kind, text).since(since);

@@ -67,7 +67,8 @@ export function TaskManagerView({ id }: { id: string }) {
           !gone && (one.error && !all.data && all.error ? <ErrorNote error={one.error} /> : <Loading what="task manager" />)
         )}
       </div>
-      <CommandLine>{parts[2] === 'logs' ? `streamctl logs ${id}` : 'streamctl get taskmanagers'}</CommandLine>
+      {parts[2] === 'logs' && <CommandLine>{`streamctl logs ${id}`}</CommandLine>}
+      {parts[2] === undefined && <CommandLine>{`streamctl describe taskmanager ${id}`}</CommandLine>}
     </div>
   );
 }
@@ -160,25 +161,25 @@ function Metrics({ taskManager: t }: { taskManager: TaskManager }) {
           </ul>
         </Panel>
         {t.machine.memoryBytes !== null && <Machine taskManager={t} />}
-        <Panel title="Process">
-          <Facts>
-            <Fact name="Address"><span className="mono">{t.address}</span></Fact>
-            {t.pid !== null && <Fact name="Process id">{t.pid}</Fact>}
-            <Fact name="Version">{t.version}</Fact>
-            <Fact name="Registered">{time(t.registeredAtMs)}</Fact>
-            <Fact name="Up for">{duration(t.uptimeMs ?? now - t.registeredAtMs)}</Fact>
-            <Fact name="Jobs">
-              {t.jobs.length === 0
-                ? 'none'
-                : t.jobs.map((id) => (
-                    <Link key={id} to={`/jobs/${id}`} className="block">
-                      {jobs.data?.find((j) => j.id === id)?.name ?? id.slice(0, 8)}
-                    </Link>
-                  ))}
-            </Fact>
-          </Facts>
-        </Panel>
       </div>
+      <Panel title="Process">
+        <Facts>
+          <Fact name="Address"><span className="mono">{t.address}</span></Fact>
+          {t.pid !== null && <Fact name="Process id">{t.pid}</Fact>}
+          <Fact name="Version">{t.version}</Fact>
+          <Fact name="Registered">{time(t.registeredAtMs)}</Fact>
+          <Fact name="Up for">{duration(t.uptimeMs ?? now - t.registeredAtMs)}</Fact>
+          <Fact name="Jobs">
+            {t.jobs.length === 0
+              ? 'none'
+              : t.jobs.map((id) => (
+                  <Link key={id} to={`/jobs/${id}`} className="block">
+                    {jobs.data?.find((j) => j.id === id)?.name ?? id.slice(0, 8)}
+                  </Link>
+                ))}
+          </Fact>
+        </Facts>
+      </Panel>
       {t.tasks.length > 0 && (
         <Panel title="Tasks" note={`${t.tasks.length}`} flush>
           <Table

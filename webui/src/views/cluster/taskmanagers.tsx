@@ -47,7 +47,7 @@ const COLUMNS: Column<TaskManager>[] = [
     cell: (t) => (t.bytesInPerSecond === null ? '–' : `${bytes(t.bytesInPerSecond)}/s, ${bytes(t.bytesOutPerSecond)}/s`),
     sort: (t) => (t.bytesInPerSecond ?? 0) + (t.bytesOutPerSecond ?? 0),
   },
-  { id: 'machine', name: 'Machine', number: true, wide: true, cell: (t) => (t.machine.processors === null ? '–' : `${percent(t.machine.cpuPercent)} of ${t.machine.processors * 100}%`), sort: (t) => t.machine.cpuPercent },
+  { id: 'machine', name: 'CPU of its machine', number: true, wide: true, cell: (t) => (t.machine.processors === null ? '–' : `${percent(t.machine.cpuPercent)} of ${t.machine.processors * 100}%`), sort: (t) => t.machine.cpuPercent },
   { id: 'jobs', name: 'Jobs', number: true, wide: true, cell: (t) => t.jobs.length, sort: (t) => t.jobs.length },
   { id: 'beat', name: 'Heartbeat', number: true, cell: (t) => <Heartbeat at={t.lastHeartbeatMs} />, sort: (t) => t.lastHeartbeatMs },
   { id: 'address', name: 'Address', wide: true, cell: (t) => <span className="mono">{t.address}</span>, sort: (t) => t.address },
