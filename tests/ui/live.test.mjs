@@ -296,7 +296,7 @@ test('live: a mistake in SQL is shown at its place, and its fix runs', async () 
   await page.getByLabel('Start from an example').selectOption('Busiest auctions in SQL');
   const editor = page.getByRole('textbox', { name: 'Job file' });
   await editor.filter({ hasText: 'CREATE TABLE' }).waitFor();
-  assert.equal(await page.getByRole('button', { name: 'SQL' }).getAttribute('aria-pressed'), 'true');
+  assert.equal(await page.getByRole('button', { name: 'SQL', exact: true }).getAttribute('aria-pressed'), 'true');
   await page.getByText('This job can run').waitFor();
   // By its own parts: the editor colours keywords.
   await page.locator('.cm-line span').filter({ hasText: /^INSERT$/ }).first().waitFor();
@@ -366,7 +366,7 @@ test('live: a newcomer finds the slow operator of a planted slow job', async () 
   await page.locator('.vertex.backpressured').filter({ hasText: 'bids' }).waitFor({ state: 'attached' });
   await picture(page, 'slow-topology');
   await page.getByRole('link', { name: 'Why', exact: true }).click();
-  await page.locator('.why p').filter({ hasText: /`?screened`? is too slow/ }).waitFor();
+  await page.locator('.why p').filter({ hasText: /^screened .*is too slow/ }).waitFor();
   await page.locator('.evidence').getByRole('link', { name: 'screened' }).first().waitFor();
   await assertAccessible(page, 'why of a slow job');
   await picture(page, 'slow-why');
