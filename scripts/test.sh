@@ -19,3 +19,5 @@ echo '== formatting' >&2
 "$cargo" fmt --all --check
 echo '== unit, contract and property tests, then real processes' >&2
 "$cargo" test --release --workspace --no-fail-fast
+echo '== the web UI in a real browser' >&2
+scripts/ui.sh "$WEIR_STREAMCTL"

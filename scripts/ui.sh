@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Tests of the web UI in a real Chromium: against a live cluster and against the fixture. Called
-# by `make test` with the path of streamctl; `UI=fixture` runs only what needs no cluster.
-# Needs Node 18 or newer, npm and Debian's chromium (scripts/setup.sh test installs them).
+# by scripts/test.sh and `make ui` with the path of streamctl; `UI=fixture` runs only what needs no
+# cluster. Needs Node 20 or newer, npm and Debian's chromium (scripts/setup.sh test installs them).
+# `SCREENSHOTS=FOLDER` keeps pictures.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export STREAMCTL=${1:-${STREAMCTL:-$PWD/target/release/streamctl}}
 export CHROMIUM=${CHROMIUM:-/usr/bin/chromium}
-# Where setup.sh puts Node when the machine has none.
-PATH=$PATH:${WEIR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/weir}/venv-$(sha256sum scripts/requirements.txt | cut -c1-12)/bin
+# Where setup.sh puts Node when the machine has none that will do.
+own=${WEIR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/weir}/venv-$(sha256sum scripts/requirements.txt | cut -c1-12)/bin
+if [ -x "$own/npm" ]; then PATH=$own:$PATH; fi
 
 for tool in node npm "$CHROMIUM"; do
   if ! command -v "$tool" >/dev/null; then

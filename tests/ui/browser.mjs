@@ -15,8 +15,8 @@ const FLAGS = [
   '--disable-dev-shm-usage',
 ];
 
-/** Longest wait for something that must come. */
-export const PATIENCE = 120_000;
+/** Longest wait for something that must come: bounds a hang, also where other work keeps the processors busy. */
+export const PATIENCE = 240_000;
 
 export async function openBrowser() {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });

@@ -11,9 +11,16 @@ import { until } from './browser.mjs';
 const STREAMCTL = process.env.STREAMCTL;
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
+/** Processes outlive neither a test that is interrupted nor one that fails. */
+const running = new Set();
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
 /** Starts a process and answers what it prints as `name value` lines, when all `wanted` are there. */
-async function start(args, wanted, env) {
-  const child = spawn(STREAMCTL, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, cwd: ROOT });
+async function start(args, wanted) {
+  const child = spawn(STREAMCTL, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT });
+  running.add(child);
+  child.on('exit', () => running.delete(child));
   let out = '';
   let log = '';
   child.stdout.on('data', (piece) => (out += piece));
@@ -43,7 +50,11 @@ async function stop(child, signal) {
 export async function startCluster({ taskManagers = 2, slots = 4 } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'weir-ui-'));
   const manager = await start(
-    ['jobmanager', '--http-addr', '127.0.0.1:0', '--rpc-addr', '127.0.0.1:0', '--storage', join(folder, 'checkpoints')],
+    [
+      'jobmanager', '--http-addr', '127.0.0.1:0', '--rpc-addr', '127.0.0.1:0', '--storage', join(folder, 'checkpoints'),
+      // A browser beside it may leave a task manager without a processor for a while.
+      '--heartbeat-timeout', '5s',
+    ],
     ['http-addr', 'rpc-addr'],
   );
   const url = `http://${manager.said('http-addr')}`;
@@ -74,8 +85,8 @@ export async function startCluster({ taskManagers = 2, slots = 4 } = {}) {
       await stop(worker.child, 'SIGKILL');
     },
     /** Runs streamctl to its end. */
-    async streamctl(args, env = {}) {
-      const child = spawn(STREAMCTL, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env }, cwd: ROOT });
+    async streamctl(args) {
+      const child = spawn(STREAMCTL, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT });
       let out = '';
       let log = '';
       child.stdout.on('data', (piece) => (out += piece));
@@ -84,8 +95,8 @@ export async function startCluster({ taskManagers = 2, slots = 4 } = {}) {
       return { code, out, log };
     },
     /** Submits a job file by the command line, as its users do. Answers the job's id. */
-    async submit(file, env = {}) {
-      const { code, out, log } = await cluster.streamctl(['submit', file, '--server', url, '-o', 'json'], env);
+    async submit(file) {
+      const { code, out, log } = await cluster.streamctl(['submit', file, '--server', url, '-o', 'json']);
       if (code !== 0) throw new Error(log);
       return JSON.parse(out).id;
     },

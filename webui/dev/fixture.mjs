@@ -323,7 +323,8 @@ function sourceText(spec) {
 const taskManager = (n, now) => ({
   id: `tm-${n}`, address: `10.0.0.${n}:43023`, slots: 40, freeSlots: n * 4, version: '0.1.0', registeredAtMs: now - 5 * HOUR, lastHeartbeatMs: now - 200,
   pid: 4000 + n, uptimeMs: 5 * HOUR, cpuSeconds: 8123 + n, cpuPercent: 130 + n * 21 + (now % 13), bytesInPerSecond: 34e6 + (now % 1e6), bytesOutPerSecond: 31e6,
-  memory: { heapState: 734_003_200, network: 67_108_864, rocksdb: 1_288_490_188, process: 2_791_728_742 }, jobs: [id(0xa0001), id(0xa0004)],
+  memory: { heapState: 734_003_200, network: 67_108_864, rocksdb: 1_288_490_188, process: 2_791_728_742 },
+  machine: { memoryBytes: 17_179_869_184, availableBytes: 11_402_563_584, processors: 8, cpuPercent: 210 + n * 21 + (now % 17) }, jobs: [id(0xa0001), id(0xa0004)],
 });
 
 const FRAMES = ['tokio::runtime::task::poll', 'runtime::task::run', 'runtime::chain::push', 'runtime::window::aggregate', 'arrow::compute::kernels::take', 'state::table::upsert', 'hashbrown::raw::insert', 'parquet::arrow::read_batch', 'lz4::decompress'];

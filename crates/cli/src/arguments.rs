@@ -225,6 +225,10 @@ pub struct JobManagerArguments {
     /// Where checkpoints go: a path, file://... or s3://bucket/prefix.
     #[arg(long, env = "WEIR_STORAGE", value_name = "URI")]
     pub storage: Option<String>,
+    /// How long a task manager may be silent before it is lost and its jobs restart, from 1s.
+    /// Default 1500ms.
+    #[arg(long, env = "WEIR_HEARTBEAT_TIMEOUT", value_name = "DURATION")]
+    pub heartbeat_timeout: Option<String>,
     #[command(flatten)]
     pub safety: SafetyArguments,
 }

@@ -110,7 +110,7 @@ pub(crate) fn client(
     settings: &Settings,
     wait: Duration,
 ) -> Result<Client, Failure> {
-    let timeout = settings.timeout(arguments.timeout.as_deref(), wait)?;
+    let timeout = settings.duration("timeout", arguments.timeout.as_deref(), wait)?;
     let token = access::token("token-file", arguments.token_file.as_deref(), settings)?;
     Ok(Client::new(settings.server(arguments.server.as_deref()), timeout)?.with_token(token))
 }

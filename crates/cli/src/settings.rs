@@ -19,6 +19,7 @@ const KEYS: &[&str] = &[
     "server",
     "state-dir",
     "timeout",
+    "heartbeat-timeout",
     "log",
     "log-format",
     "api-token-file",
@@ -171,14 +172,37 @@ impl Settings {
         if text.contains("://") { text.to_owned() } else { format!("http://{text}") }
     }
 
-    pub fn timeout(&self, flag: Option<&str>, default: Duration) -> Result<Duration, Failure> {
-        match self.text("timeout", flag) {
+    /// A number with a unit.
+    pub fn duration(
+        &self,
+        key: &str,
+        flag: Option<&str>,
+        default: Duration,
+    ) -> Result<Duration, Failure> {
+        match self.text(key, flag) {
             None => Ok(default),
             Some(text) => parse_duration(&text).ok_or_else(|| {
-                Failure::new(Exit::Usage, format!("--timeout `{text}` is not a duration"))
+                Failure::new(Exit::Usage, format!("--{key} `{text}` is not a duration"))
                     .help("write a number and a unit: 500ms, 30s, 5m, 1h")
             }),
         }
+    }
+
+    /// How long a task manager may be silent, ms. Heartbeats come five times a second: with
+    /// less than a second one that is late would be a loss.
+    pub fn heartbeat_timeout_ms(
+        &self,
+        flag: Option<&str>,
+        default_ms: u32,
+    ) -> Result<u32, Failure> {
+        let key = "heartbeat-timeout";
+        let default = Duration::from_millis(u64::from(default_ms));
+        let timeout = self.duration(key, flag, default)?;
+        let ms = u32::try_from(timeout.as_millis()).ok();
+        ms.filter(|ms| (1_000..=3_600_000).contains(ms)).ok_or_else(|| {
+            let text = format!("--{key} {timeout:?} is out of range 1s..=1h");
+            Failure::new(Exit::Usage, text)
+        })
     }
 }
 
@@ -206,6 +230,18 @@ mod tests {
         assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
         for wrong in ["", "30", "s", "-1s", "1y", "99999999999999999999s"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_task_manager_may_be_silent_for_a_second_at_least() {
+        let settings = Settings::default();
+        let timeout = |flag| settings.heartbeat_timeout_ms(flag, 1500);
+        assert_eq!(timeout(None).unwrap(), 1500);
+        assert_eq!(timeout(Some("10s")).unwrap(), 10_000);
+        for wrong in ["10", "200ms", "2h", "999999999h"] {
+            let failure = timeout(Some(wrong)).unwrap_err();
+            assert!(failure.message.contains("--heartbeat-timeout"), "{failure:?}");
         }
     }
 

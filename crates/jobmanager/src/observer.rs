@@ -227,7 +227,6 @@ impl Observer {
 
     /// Looks at the TaskManagers' processes.
     fn observe_processes(&self, dispatcher: &Dispatcher) {
-        let now_ms = self.clock.now_ms();
         let managers = dispatcher.context().cluster.task_managers();
         let mut memory = self.memory();
         let known: Vec<TaskManagerId> = managers.iter().map(|t| t.info.id.clone()).collect();
@@ -235,14 +234,17 @@ impl Observer {
         for manager in managers {
             let figure = |name| figure(&manager.process, name).unwrap_or(0);
             let sample = [
-                now_ms,
+                manager.last_heartbeat_ms,
                 figure("cpuMs"),
                 figure("networkInBytes"),
                 figure("networkOutBytes"),
                 figure("machineBusyMs"),
             ];
             let entry = memory.processes.entry(manager.info.id).or_insert((sample, sample));
-            *entry = (entry.1, sample);
+            // A late heartbeat is no second without work, and then one with twice as much.
+            if sample[0] > entry.1[0] {
+                *entry = (entry.1, sample);
+            }
         }
     }
 

@@ -22,6 +22,8 @@ const HOT_SHARE: f64 = 0.15;
 const HOT_TIMES: f64 = 3.0;
 /// A subtask this much busier than the mean is named.
 const UNEVEN: f64 = 1.25;
+/// From this share of its time on, percent, a task's figure says that it is busy.
+const BUSY_ENOUGH: f64 = 50.0;
 /// A restart is worth a word for so long.
 const RECENT_RESTART_MS: i64 = 300_000;
 /// A checkpoint is slow from this share of its timeout on, or of its interval.
@@ -177,12 +179,9 @@ impl Scene<'_> {
                 None => (EvidenceKind::Starting, "Its tasks are being started.".to_owned()),
             },
         };
-        let newest = self.snapshot.exceptions.last();
-        let named = newest.and_then(|e| e.task.as_ref()).map(|task| format!("in task {task}"));
-        let text = match (kind, named) {
-            (EvidenceKind::Failed | EvidenceKind::Restarting, Some(task)) => {
-                format!("{task}: {cause}")
-            }
+        // The cause names the task in which it was.
+        let text = match kind {
+            EvidenceKind::Failed | EvidenceKind::Restarting => cause.to_owned(),
             _ => sentence.clone(),
         };
         let mut evidence = Evidence::new(kind, text).since(since);
@@ -296,12 +295,15 @@ impl Scene<'_> {
             format!("`{}` spends {waits:.0}% of its time waiting for room downstream", first.name),
         );
         let place = self.place(culprit);
+        // A task counts its time when a batch is done: within a long one the figure says nothing.
+        let told = percent >= BUSY_ENOUGH;
+        let subtask = format!("subtask {} of `{}`", busiest.subtask, culprit.name);
         let slow = Evidence::new(
             EvidenceKind::SlowOperator,
-            format!(
-                "subtask {} of `{}` is busy {percent:.0}% of its time",
-                busiest.subtask, culprit.name
-            ),
+            match told {
+                true => format!("{subtask} is busy {percent:.0}% of its time"),
+                false => format!("{subtask} does not take its input as fast as it comes"),
+            },
         );
         let mut slow = slow.at(culprit.id).since(since).value(percent);
         slow.subtask = Some(busiest.subtask);
@@ -313,7 +315,8 @@ impl Scene<'_> {
                 ", above all its subtask {} ({percent:.0}% busy, mean {mean:.0}%)",
                 busiest.subtask
             ),
-            false => format!(" ({percent:.0}% busy)"),
+            false if told => format!(" ({percent:.0}% busy)"),
+            false => String::new(),
         };
         let sentence = format!(
             "`{}`{place} is too slow{which}: everything from `{}` on waits for it.",

@@ -391,6 +391,7 @@ export function taskManager(raw: Raw): TaskManager {
   const process = (raw.process ?? {}) as Raw;
   const network = (raw.network ?? {}) as Raw;
   const cpu = (raw.cpu ?? {}) as Raw;
+  const machine = (raw.machine ?? {}) as Raw;
   const cpuMs = maybe(process.cpu_ms ?? process.cpuMs);
   return {
     id: text(raw.id),
@@ -409,6 +410,12 @@ export function taskManager(raw: Raw): TaskManager {
       network: maybe(memory.network),
       rocksdb: maybe(memory.rocksdb),
       process: maybe(memory.process ?? process.rss_bytes ?? process.rssBytes),
+    },
+    machine: {
+      memoryBytes: maybe(machine.memoryBytes),
+      availableBytes: maybe(machine.availableBytes),
+      processors: maybe(machine.processors),
+      cpuPercent: maybe(machine.cpuPercent),
     },
     bytesInPerSecond: maybe(raw.bytesInPerSecond ?? network.inBytesPerSecond),
     bytesOutPerSecond: maybe(raw.bytesOutPerSecond ?? network.outBytesPerSecond),

@@ -255,6 +255,8 @@ export interface TaskManager {
   cpuSeconds: number | null;
   cpuPercent: number | null;
   memory: { heapState: number | null; network: number | null; rocksdb: number | null; process: number | null };
+  /** Of the machine it runs on, or the container where that has less; CPU: 100 is one processor. */
+  machine: { memoryBytes: number | null; availableBytes: number | null; processors: number | null; cpuPercent: number | null };
   bytesInPerSecond: number | null;
   bytesOutPerSecond: number | null;
   jobs: string[];

@@ -113,6 +113,7 @@ export default function SubmitView() {
 
   const errors = checked?.diagnostics.filter((d) => d.severity === 'error').length ?? 0;
   const stale = checked?.text !== text;
+  const flags = from.trim() ? ['--from', quoted(from.trim()), ...(dropState ? ['--allow-dropped-state'] : [])] : [];
   return (
     <div className="page wide-page">
       <div className="page-head">
@@ -223,7 +224,7 @@ export default function SubmitView() {
               <span>Drop state that no operator of this file takes</span>
             </label>
           </Panel>
-          <CommandLine>{`streamctl submit job.${language}${from.trim() ? ` --from ${quoted(from.trim())}` : ''}`}</CommandLine>
+          <CommandLine>{['streamctl submit', `job.${language}`, ...flags].join(' ')}</CommandLine>
         </div>
       </div>
     </div>

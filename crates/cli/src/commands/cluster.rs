@@ -20,12 +20,17 @@ pub async fn job_manager(
     settings: &Settings,
 ) -> Result<Exit, Failure> {
     let http_addr = settings.address("http-addr", arguments.http_addr.as_deref(), DEFAULT_HTTP)?;
+    let defaults = JobManagerOptions::new(settings.storage(arguments.storage.as_deref()));
     let options = JobManagerOptions {
         http_addr,
         taps: settings.taps(arguments.taps, http_addr)?,
         rpc_addr: settings.address("rpc-addr", arguments.rpc_addr.as_deref(), DEFAULT_RPC)?,
         safety: access::safety(&arguments.safety, settings)?,
-        ..JobManagerOptions::new(settings.storage(arguments.storage.as_deref()))
+        heartbeat_timeout_ms: settings.heartbeat_timeout_ms(
+            arguments.heartbeat_timeout.as_deref(),
+            defaults.heartbeat_timeout_ms,
+        )?,
+        ..defaults
     };
     let running = jobmanager::start(options, composition::job_manager_parts()).await?;
     println!("http-addr {}", running.http_addr);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::job_graph::OperatorNode;
+use model::job_graph::{OperatorNode, SideOutput};
 use model::metrics::{HotKeyGroup, OperatorMetrics};
 use model::operator_spec::OperatorSpec;
 use model::{JobId, SubtaskIndex, TaskManagerId};
@@ -161,6 +161,28 @@ fn a_running_job_has_its_series() {
     for label in ["subtask_index=\"0\"", "tm_id=\"tm-1\"", "host=\"host-1\"", "task_id=\""] {
         assert!(flink.contains(label), "{flink}");
     }
+}
+
+/// The only sink takes what leaves the source by the side output `side`.
+fn with_side_output(side: &str) -> JobSnapshot {
+    let mut snapshot = snapshot(1);
+    let mut graph = snapshot.graph.as_ref().clone();
+    let schema = graph.vertices[0].operators[0].output.clone();
+    graph.vertices[0].side_outputs = vec![SideOutput { operator: 0, name: side.into(), schema }];
+    graph.edges[0].output = 1;
+    snapshot.graph = Arc::new(graph);
+    snapshot
+}
+
+#[test]
+fn a_sink_of_bad_records_does_not_make_event_time_stand_still() {
+    let event_time = |side: &str| {
+        let text = text(&with_side_output(side));
+        let names = ["weir_job_watermark_stalled_seconds{", "weir_job_event_time_lag_seconds{"];
+        names.map(|name| text.lines().any(|l| l.starts_with(name)))
+    };
+    assert_eq!(event_time("late"), [true, true], "late rows have event time");
+    assert_eq!(event_time("deadLetter"), [false, false], "what cannot be read has none");
 }
 
 #[test]

@@ -118,11 +118,16 @@ impl JobState {
         for task in &gone {
             self.end_task(now_ms, *task, ExecutionState::Failed);
         }
+        let error = Error::external(format!("lost TaskManager {id}: {reason}"));
         match self.phase {
             Phase::Starting { .. } if held => self.request_missing(out),
             Phase::Deployed if !gone.is_empty() => {
-                let error = Error::external(format!("lost TaskManager {id}: {reason}"));
                 self.on_failure(now_ms, gone.first().copied(), &error, out);
+            }
+            // Connections to it broke first: this is why.
+            Phase::Draining { next: Next::Restart { .. }, .. } if held => {
+                self.graph.record(now_ms, gone.first().copied(), &error);
+                self.failure = Some(error.chain());
             }
             _ => {}
         }

@@ -102,6 +102,18 @@ fn a_lost_task_manager_restarts_the_job_on_what_is_left() {
 }
 
 #[test]
+fn a_task_manager_found_lost_is_why_its_connections_broke() {
+    let mut script = Script::running();
+    script.report(script.tasks()[0], ExecutionState::Failed);
+    assert!(!script.state.failure().unwrap().contains("lost TaskManager"));
+    script.lose("b");
+    assert_eq!(script.state.status(), JobStatus::Restarting);
+    assert!(script.state.failure().unwrap().starts_with("lost TaskManager b: "));
+    let newest = script.state.graph().exceptions().last().unwrap();
+    assert!(newest.message.starts_with("lost TaskManager b: "), "{newest:?}");
+}
+
+#[test]
 fn a_restart_does_not_wait_for_ever_for_canceled_tasks() {
     let mut script = Script::running();
     script.report(script.tasks()[0], ExecutionState::Failed);

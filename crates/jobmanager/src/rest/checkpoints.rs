@@ -57,6 +57,8 @@ pub fn config(graph: &JobGraph) -> Value {
         "minPauseMs": config.min_pause_ms,
         "tolerableFailures": config.tolerable_failures,
         "retain": config.retain,
+        "retainOnCancellation": config.retain_on_cancellation,
+        "retainOnFinish": config.retain_on_finish,
         "maxConcurrent": 1,
     })
 }

@@ -17,11 +17,15 @@ type Jobs = State<Arc<Dispatcher>>;
 
 pub async fn task_managers(State(jobs): Jobs) -> Json<Value> {
     let managers = jobs.context().cluster.task_managers();
-    let list: Vec<Value> = managers.iter().map(shown).collect();
+    let list: Vec<Value> = managers.iter().map(|t| shown(&jobs, t)).collect();
     Json(json!({ "taskManagers": list }))
 }
 
-fn shown(t: &TaskManagerView) -> Value {
+/// What the list has of each, and the details begin with.
+fn shown(jobs: &Dispatcher, t: &TaskManagerView) -> Value {
+    let process = &t.process;
+    let rates = jobs.observer().process_rates(&t.info.id);
+    let since = figure(process, "startedAtMs").unwrap_or(t.registered_at_ms);
     json!({
         "id": t.info.id,
         "rpcAddr": t.info.rpc_addr,
@@ -33,6 +37,30 @@ fn shown(t: &TaskManagerView) -> Value {
         "lastHeartbeatMs": t.last_heartbeat_ms,
         "process": t.process,
         "jobs": t.jobs,
+        "memory": {
+            "heapState": figure(process, "heapStateBytes"),
+            "network": figure(process, "networkBufferBytes"),
+            "rocksdb": figure(process, "rocksdbBytes"),
+            "process": figure(process, "rssBytes"),
+        },
+        "cpu": {
+            "seconds": figure(process, "cpuMs").map(|ms| ms as f64 / 1000.0),
+            "percent": rates.map(|r| r.cpu_percent),
+        },
+        "machine": {
+            "memoryBytes": figure(process, "physicalBytes"),
+            "availableBytes": figure(process, "freeBytes"),
+            "processors": figure(process, "processors"),
+            "cpuPercent": rates.map(|r| r.machine_percent),
+        },
+        "network": {
+            "inBytes": figure(process, "networkInBytes"),
+            "outBytes": figure(process, "networkOutBytes"),
+            "inBytesPerSecond": rates.map(|r| r.in_per_second),
+            "outBytesPerSecond": rates.map(|r| r.out_per_second),
+        },
+        "pid": figure(process, "pid"),
+        "uptimeMs": (jobs.observer().now_ms() - since).max(0),
     })
 }
 
@@ -54,34 +82,7 @@ pub async fn task_manager(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let manager = find(&jobs, &id)?;
-    let process = &manager.process;
-    let mut value = shown(&manager);
-    let rates = jobs.observer().process_rates(&manager.info.id);
-    value["memory"] = json!({
-        "heapState": figure(process, "heapStateBytes"),
-        "network": figure(process, "networkBufferBytes"),
-        "rocksdb": figure(process, "rocksdbBytes"),
-        "process": figure(process, "rssBytes"),
-    });
-    value["cpu"] = json!({
-        "seconds": figure(process, "cpuMs").map(|ms| ms as f64 / 1000.0),
-        "percent": rates.map(|r| r.cpu_percent),
-    });
-    value["machine"] = json!({
-        "memoryBytes": figure(process, "physicalBytes"),
-        "availableBytes": figure(process, "freeBytes"),
-        "processors": figure(process, "processors"),
-        "cpuPercent": rates.map(|r| r.machine_percent),
-    });
-    value["network"] = json!({
-        "inBytes": figure(process, "networkInBytes"),
-        "outBytes": figure(process, "networkOutBytes"),
-        "inBytesPerSecond": rates.map(|r| r.in_per_second),
-        "outBytesPerSecond": rates.map(|r| r.out_per_second),
-    });
-    let since = figure(process, "startedAtMs").unwrap_or(manager.registered_at_ms);
-    value["pid"] = json!(figure(process, "pid"));
-    value["uptimeMs"] = json!((jobs.observer().now_ms() - since).max(0));
+    let mut value = shown(&jobs, &manager);
     value["tasks"] = tasks_at(&jobs, &id).await.into();
     Ok(Json(value))
 }

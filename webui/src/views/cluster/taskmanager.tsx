@@ -67,7 +67,8 @@ export function TaskManagerView({ id }: { id: string }) {
           !gone && (one.error && !all.data && all.error ? <ErrorNote error={one.error} /> : <Loading what="task manager" />)
         )}
       </div>
-      <CommandLine>{parts[2] === 'logs' ? `streamctl logs ${id}` : 'streamctl get taskmanagers'}</CommandLine>
+      {parts[2] === 'logs' && <CommandLine>{`streamctl logs ${id}`}</CommandLine>}
+      {parts[2] === undefined && <CommandLine>{`streamctl describe taskmanager ${id}`}</CommandLine>}
     </div>
   );
 }
@@ -77,6 +78,31 @@ const CONSUMERS: [keyof TaskManager['memory'], string][] = [
   ['network', 'Network buffers'],
   ['rocksdb', 'RocksDB'],
 ];
+
+/** What this process takes of the machine, and what all processes take together; 100% is one processor. */
+function Machine({ taskManager: t }: { taskManager: TaskManager }) {
+  const { memoryBytes, availableBytes, processors, cpuPercent } = t.machine;
+  const rows: [string, number | null, number | null, (value: number | null) => string][] = [
+    ['CPU, this process', t.cpuPercent, processors && processors * 100, percent],
+    ['CPU, all processes', cpuPercent, processors && processors * 100, percent],
+    ['Memory, this process', t.memory.process, memoryBytes, bytes],
+    ['Memory, all processes', memoryBytes === null || availableBytes === null ? null : memoryBytes - availableBytes, memoryBytes, bytes],
+  ];
+  const size = `${processors === 1 ? '1 processor' : `${processors ?? 'unknown'} processors`}, ${bytes(memoryBytes)}`;
+  return (
+    <Panel title="Machine" note={size}>
+      <ul className="consumers" aria-label="Machine">
+        {rows.map(([name, value, most, shown]) => (
+          <li key={name}>
+            <span>{name}</span>
+            <Meter value={value ?? 0} max={most ?? 1} label={`${name} ${shown(value)} of ${shown(most)}`} />
+            <span className="number">{shown(value)}</span>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
 
 type Task = TaskManager['tasks'][number];
 const TASKS: Column<Task>[] = [
@@ -134,25 +160,26 @@ function Metrics({ taskManager: t }: { taskManager: TaskManager }) {
             </li>
           </ul>
         </Panel>
-        <Panel title="Process">
-          <Facts>
-            <Fact name="Address"><span className="mono">{t.address}</span></Fact>
-            {t.pid !== null && <Fact name="Process id">{t.pid}</Fact>}
-            <Fact name="Version">{t.version}</Fact>
-            <Fact name="Registered">{time(t.registeredAtMs)}</Fact>
-            <Fact name="Up for">{duration(t.uptimeMs ?? now - t.registeredAtMs)}</Fact>
-            <Fact name="Jobs">
-              {t.jobs.length === 0
-                ? 'none'
-                : t.jobs.map((id) => (
-                    <Link key={id} to={`/jobs/${id}`} className="block">
-                      {jobs.data?.find((j) => j.id === id)?.name ?? id.slice(0, 8)}
-                    </Link>
-                  ))}
-            </Fact>
-          </Facts>
-        </Panel>
+        {t.machine.memoryBytes !== null && <Machine taskManager={t} />}
       </div>
+      <Panel title="Process">
+        <Facts>
+          <Fact name="Address"><span className="mono">{t.address}</span></Fact>
+          {t.pid !== null && <Fact name="Process id">{t.pid}</Fact>}
+          <Fact name="Version">{t.version}</Fact>
+          <Fact name="Registered">{time(t.registeredAtMs)}</Fact>
+          <Fact name="Up for">{duration(t.uptimeMs ?? now - t.registeredAtMs)}</Fact>
+          <Fact name="Jobs">
+            {t.jobs.length === 0
+              ? 'none'
+              : t.jobs.map((id) => (
+                  <Link key={id} to={`/jobs/${id}`} className="block">
+                    {jobs.data?.find((j) => j.id === id)?.name ?? id.slice(0, 8)}
+                  </Link>
+                ))}
+          </Fact>
+        </Facts>
+      </Panel>
       {t.tasks.length > 0 && (
         <Panel title="Tasks" note={`${t.tasks.length}`} flush>
           <Table

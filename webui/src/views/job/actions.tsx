@@ -1,7 +1,7 @@
 // What can be done to a job: trigger a checkpoint, cancel it, submit it again from a checkpoint.
 // Each says which `streamctl` line does the same.
 import { useState } from 'react';
-import { asApiError } from '../../api/live';
+import { asApiError, useOnce } from '../../api/live';
 import { getJson, postJson, type ApiError } from '../../api/client';
 import { checkpointNumber } from '../../api/normalise';
 import type { Job } from '../../api/types';
@@ -101,19 +101,28 @@ function TriggerDialog({ job, onClose }: Props) {
   );
 }
 
+const keeps = (raw: any): boolean | null => raw.checkpoint?.retainOnCancellation ?? null;
+
+/** What becomes of what the job knows. `kept`: `checkpoint.retainOnCancellation`, when it is known. */
+function lost(job: Job, kept: boolean | null): string {
+  const { latest } = job.checkpoints;
+  if (!latest) return 'It has no checkpoint: submitted again, it starts from the beginning.';
+  if (kept === null) return '';
+  return kept
+    ? `Its checkpoints stay: submitted again from checkpoint ${latest.id}, it reads what came since once more.`
+    : 'Its checkpoints are deleted, as its file does not set checkpoint.retainOnCancellation: submitted again, it starts from the beginning.';
+}
+
 function CancelDialog({ job, onClose }: Props) {
   const call = useCall<unknown>();
-  const latest = job.checkpoints.latest;
+  const kept = useOnce(`/jobs/${job.id}/config`, keeps);
   const cancel = async () => {
     if (await call.run(() => postJson(`/jobs/${job.id}/cancel`))) onClose();
   };
   return (
     <Dialog title={`Cancel ${job.name}?`} onClose={onClose}>
       <p>
-        Its tasks stop at once.{' '}
-        {latest
-          ? `What was read since checkpoint ${latest.id} is read again when the job is submitted from it; its checkpoints stay.`
-          : 'It has no checkpoint: submitted again, it starts from the beginning.'}
+        Its tasks stop at once. {lost(job, kept.data ?? null)}
       </p>
       <CommandLine>{`streamctl cancel ${quoted(job.name)}`}</CommandLine>
       {call.error && <ErrorNote error={call.error} />}
@@ -143,6 +152,7 @@ function ResubmitDialog({ job, onClose }: Props) {
     <Dialog title={`Submit ${job.name} again`} onClose={onClose}>
       <p>
         Opens the job file in the editor{from ? `, to start from checkpoint ${job.checkpoints.latest?.id}` : ''}.
+        {over && !from && ' It has no checkpoint to start from.'}
         {!over && ' This job keeps running until it is cancelled: two jobs with the same sinks write twice.'}
       </p>
       <CommandLine>{`streamctl submit job.yaml${from ? ` --from ${quoted(from)}` : ''}`}</CommandLine>

@@ -13,17 +13,18 @@ export function ExceptionsTab({ job, exceptionStamp }: JobTab) {
   useEffect(() => reload(), [exceptionStamp, reload]);
   if (!answer.data) return answer.error ? <ErrorNote error={answer.error} /> : <Loading what="exceptions" />;
   const { failure, exceptions } = answer.data;
-  const newest = exceptions[0];
+  // What follows from a failure is recorded, too: connections break, consumers end.
+  const first = exceptions.find((e) => failure?.endsWith(e.text)) ?? exceptions[0];
   return (
     <div className="stack">
-      {newest || failure ? (
-        <Panel title="Root cause" actions={<Copy text={failure ?? newest.text} label="Copy the cause" />}>
-          <p className="root-cause"><Sentence>{newest?.root ?? failure ?? ''}</Sentence></p>
-          {newest && (
+      {first || failure ? (
+        <Panel title="Root cause" actions={<Copy text={failure ?? first.text} label="Copy the cause" />}>
+          <p className="root-cause"><Sentence>{first?.root ?? failure ?? ''}</Sentence></p>
+          {first && (
             <p className="muted row">
-              <span>{time(newest.atMs)}</span>
-              {newest.task && <span>in {newest.task}</span>}
-              {newest.taskManager && <Link to={`/taskmanagers/${newest.taskManager}`}>{newest.taskManager}</Link>}
+              <span>{time(first.atMs)}</span>
+              {first.task && <span>in {first.task}</span>}
+              {first.taskManager && <Link to={`/taskmanagers/${first.taskManager}`}>{first.taskManager}</Link>}
             </p>
           )}
         </Panel>

@@ -28,7 +28,7 @@ export function place(plan: Plan, direction: Direction): Map<string, Placed> {
   graph.setGraph({
     rankdir: direction,
     nodesep: large ? 24 : 44,
-    ranksep: large ? 90 : direction === 'LR' ? 130 : 84,
+    ranksep: large ? 90 : direction === 'LR' ? 150 : 84,
   });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const node of plan.nodes) {

@@ -2,7 +2,7 @@
 // Loaded when first shown: it brings the editor.
 import { useMemo } from 'react';
 import { useOnce } from '../../api/live';
-import { quoted } from '../../format';
+import { quoted, words } from '../../format';
 import { CommandLine, Copy, Empty, ErrorNote, Loading, Panel } from '../../parts/basics';
 import { Editor } from '../../parts/editor';
 import { Link, navigate, usePlace } from '../../router';
@@ -57,8 +57,8 @@ export default function SourceTab({ job, plan }: JobTab) {
                 ) : (
                   <span>{n.name}</span>
                 )}
-                <Link to={`/jobs/${job.id}/vertices/${n.vertex}`} className="muted" aria-label={`${n.kind}: show ${n.name} in the topology`}>
-                  {n.kind}
+                <Link to={`/jobs/${job.id}/vertices/${n.vertex}`} className="muted" aria-label={`${words(n.kind)}: show ${n.name} in the topology`}>
+                  {words(n.kind)}
                 </Link>
               </li>
             ))}

@@ -22,20 +22,6 @@ pub(super) fn all() -> Map<String, Value> {
     ]);
     add("Error", object(&[("error", error)]));
     add("Probe", object(&[("status", text())]));
-    let task_manager = [
-        ("id", text()),
-        ("rpcAddr", text()),
-        ("dataAddr", text()),
-        ("slots", number()),
-        ("freeSlots", number()),
-        ("version", text()),
-        ("registeredAtMs", number()),
-        ("lastHeartbeatMs", number()),
-        ("process", json!({})),
-        ("jobs", list(text())),
-    ];
-    add("TaskManager", object(&task_manager));
-    add("TaskManagers", object(&[("taskManagers", list(reference("TaskManager")))]));
     let memory = object(&[
         ("heapState", maybe(number())),
         ("network", maybe(number())),
@@ -55,6 +41,26 @@ pub(super) fn all() -> Map<String, Value> {
         ("inBytesPerSecond", maybe(real())),
         ("outBytesPerSecond", maybe(real())),
     ]);
+    let task_manager = [
+        ("id", text()),
+        ("rpcAddr", text()),
+        ("dataAddr", text()),
+        ("slots", number()),
+        ("freeSlots", number()),
+        ("version", text()),
+        ("registeredAtMs", number()),
+        ("lastHeartbeatMs", number()),
+        ("process", json!({})),
+        ("jobs", list(text())),
+        ("memory", memory),
+        ("cpu", cpu),
+        ("machine", machine),
+        ("network", network),
+        ("pid", maybe(number())),
+        ("uptimeMs", number()),
+    ];
+    add("TaskManager", object(&task_manager));
+    add("TaskManagers", object(&[("taskManagers", list(reference("TaskManager")))]));
     let task = object(&[
         ("job", text()),
         ("jobName", text()),
@@ -64,15 +70,7 @@ pub(super) fn all() -> Map<String, Value> {
         ("state", text()),
     ]);
     let mut details = task_manager.to_vec();
-    details.extend([
-        ("memory", memory),
-        ("cpu", cpu),
-        ("machine", machine),
-        ("network", network),
-        ("pid", maybe(number())),
-        ("uptimeMs", number()),
-        ("tasks", list(task)),
-    ]);
+    details.push(("tasks", list(task)));
     add("TaskManagerDetails", object(&details));
     add(
         "Overview",
