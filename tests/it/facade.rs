@@ -35,7 +35,9 @@ fn completed(job: &serde_json::Value) -> u64 {
 /// a failed one, a lost task manager, a restore.
 #[test]
 fn no_key_of_a_real_flink_is_missing_in_the_facade() {
-    let mut cluster = Cluster::start(1, 2, None, &[]);
+    // Only the one that is stopped may be lost, also where the processors are busy.
+    let patient = [("WEIR_HEARTBEAT_TIMEOUT".to_owned(), "5s".to_owned())];
+    let mut cluster = Cluster::start(1, 2, None, &patient);
     let id = cluster.submit(&like_job(), None);
     cluster.wait_until(&id, "a completed checkpoint", |job| completed(job) >= 2);
     // Stopped first, so that a checkpoint hangs, and fails when the process is found silent.
