@@ -65,6 +65,8 @@ impl SqlExpressions {
     fn typed(&self, text: &mut Text<'_>, schema: &SchemaRef) -> Result<Typed, ExpressionError> {
         text.refuse_queries()?;
         text.resolve_case(schema);
+        parse_budget::check_depth(text.tokens.iter().map(|t| &t.token))
+            .map_err(|e| diagnose::of_parser(&e, text, schema))?;
         parse_budget::allow(text.tokens.len());
         let mut parser = Parser::new(&DIALECT)
             .with_recursion_limit(NESTING_LIMIT)

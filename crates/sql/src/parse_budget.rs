@@ -9,11 +9,14 @@ use std::cell::Cell;
 use datafusion_sql::sqlparser::ast::Expr;
 use datafusion_sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
+use datafusion_sql::sqlparser::tokenizer::Token;
 
 /// Expressions that may be begun in any text.
-const LEAST: usize = 20_000;
+const LEAST: usize = 10_000;
 /// And as many more for each token of a long one.
-const PER_TOKEN: usize = 50;
+const PER_TOKEN: usize = 8;
+/// How deep parentheses, calls and subqueries may nest.
+pub(crate) const NESTING_LIMIT: usize = 100;
 
 thread_local! {
     static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -22,6 +25,22 @@ thread_local! {
 /// Before a text of so many tokens is parsed on this thread.
 pub(crate) fn allow(tokens: usize) {
     LEFT.set(LEAST.saturating_add(PER_TOKEN.saturating_mul(tokens)));
+}
+
+/// Refuses brackets that nest too deeply, before anything walks them.
+pub(crate) fn check_depth<'t>(tokens: impl Iterator<Item = &'t Token>) -> Result<(), ParserError> {
+    let mut depth = 0_usize;
+    for token in tokens {
+        match token {
+            Token::LParen | Token::LBracket => depth += 1,
+            Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > NESTING_LIMIT {
+            return Err(ParserError::RecursionLimitExceeded);
+        }
+    }
+    Ok(())
 }
 
 /// What a dialect answers before an expression begins: an error when there were too many.
