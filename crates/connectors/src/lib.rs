@@ -17,8 +17,6 @@ use model::connector::{ConnectorInfo, Connectors, OptionError, SinkSpec, SourceS
 use model::sink::Sink;
 use model::source::Source;
 
-use self::options::closest;
-
 type MakeSource = fn(&SourceSpec) -> Result<Arc<dyn Source>, OptionError>;
 type MakeSink = fn(&SinkSpec) -> Result<Arc<dyn Sink>, OptionError>;
 
@@ -69,8 +67,8 @@ impl Connectors for Registry {
 fn find<T: Copy>(role: &str, name: &str, table: &[(&str, T)]) -> Result<T, OptionError> {
     table.iter().find(|(known, _)| *known == name).map(|(_, make)| *make).ok_or_else(|| {
         let names: Vec<_> = table.iter().map(|(known, _)| *known).collect();
-        let mut help =
-            closest(name, &names).map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+        let mut help = model::nearest::closest(name, names.iter().copied())
+            .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
         help.push_str(&format!("{role}s: {}", names.join(", ")));
         OptionError {
             path: vec!["connector".to_owned()],

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::arrow::datatypes::{Schema, SchemaRef};
 use model::connector::{OptionError, SourceSpec};
+use model::nearest::closest;
 use serde_json::{Map, Value};
 
 /// A mapping of options. Unknown keys are refused when it is made.
@@ -54,8 +55,8 @@ impl<'a> Options<'a> {
     }
 
     fn unknown(&self, key: &str, known: &[&str]) -> OptionError {
-        let mut help =
-            closest(key, known).map_or_else(String::new, |k| format!("did you mean `{k}`? "));
+        let mut help = closest(key, known.iter().copied())
+            .map_or_else(String::new, |k| format!("did you mean `{k}`? "));
         help.push_str(&format!("options: {}", known.join(", ")));
         let message = format!("unknown option `{key}`");
         OptionError { at_key: true, ..self.error(key, message).with_help(help) }
@@ -165,8 +166,8 @@ impl<'a> Options<'a> {
             return Ok(Some(*value));
         }
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        let mut help =
-            closest(text, &words).map_or_else(String::new, |w| format!("did you mean `{w}`? "));
+        let mut help = closest(text, words.iter().copied())
+            .map_or_else(String::new, |w| format!("did you mean `{w}`? "));
         help.push_str(&format!("one of: {}", words.join(", ")));
         Err(self.error(key, format!("`{text}` is not a choice here")).with_help(help))
     }
@@ -230,17 +231,6 @@ impl WithHelp for OptionError {
         self.help = Some(help);
         self
     }
-}
-
-/// The word of `known` that was probably meant.
-pub(crate) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    let word = word.to_lowercase();
-    known
-        .iter()
-        .map(|k| (strsim::damerau_levenshtein(&word, &k.to_lowercase()), *k))
-        .filter(|(distance, k)| *distance <= 1 + k.len().min(word.len()) / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, k)| k)
 }
 
 fn describe(value: &Value) -> String {

@@ -9,7 +9,8 @@ use arrow::datatypes::Schema;
 use model::connector::Pushdown;
 use model::job_graph::{JobEdge, JobGraph, JobVertex, OperatorNode, Partitioning};
 use model::operator_spec::{
-    AggregateCall, AggregateStage, JoinType, Keep, NamedExpression, OperatorSpec, Window,
+    AggregateCall, AggregateStage, JoinType, Keep, NamedExpression, OperatorSpec, RankFunction,
+    Window,
 };
 use model::row_kind;
 use serde_json::{Value, json};
@@ -201,7 +202,12 @@ fn detail(spec: &OperatorSpec) -> String {
                 .map(|o| format!("{}{}", o.column, if o.descending { " DESC" } else { "" }))
                 .collect();
             let window = if t.per_window { " per window" } else { "" };
-            format!("{}{window} by {}, {}", t.n, order.join(", "), keys(&t.keys))
+            let ranks = match t.function {
+                RankFunction::RowNumber => "",
+                RankFunction::Rank => " ranks",
+                RankFunction::DenseRank => " dense ranks",
+            };
+            format!("{}{ranks}{window} by {}, {}", t.n, order.join(", "), keys(&t.keys))
         }
         OperatorSpec::Sink { sink } => sink.connector.clone(),
         other => relational::detail(other),

@@ -418,6 +418,36 @@ mod tests {
         }
     }
 
+    fn page() -> String {
+        let mut out = String::from(
+            "# Settings\n\nKeys of `SET 'key' = 'value'`, with Flink's names. Made from the lists of \
+             `crates/jobfile/src/settings.rs`; a test holds this page equal.\n\nA key that is in no list is refused, \
+             with the nearest one that is.\n",
+        );
+        for (title, list) in [
+            ("Change the job", APPLIED),
+            ("Are always so here, or are read by `streamctl sql`", ALWAYS),
+            ("Flink's, and mean nothing here: a warning says so", MEANINGLESS),
+            ("Whole families of them, by how they begin", FAMILIES),
+        ] {
+            let keys: String = list.iter().map(|key| format!("- `{key}`\n")).collect();
+            out.push_str(&format!("\n## {title}\n\n{keys}"));
+        }
+        out
+    }
+
+    /// `UPDATE_GOLDEN=1` writes it.
+    #[test]
+    fn the_settings_are_listed() {
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sql/settings.md");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, page()).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == page(), "docs/sql/settings.md differs; UPDATE_GOLDEN=1 writes it");
+    }
+
     #[test]
     fn each_key_stands_in_one_list_and_is_applied() {
         let all: Vec<&str> = keys().collect();

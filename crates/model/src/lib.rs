@@ -19,6 +19,7 @@ pub mod inspection;
 pub mod job_graph;
 pub mod key_group;
 pub mod metrics;
+pub mod nearest;
 pub mod operator_schema;
 pub mod operator_spec;
 pub mod row_kind;

@@ -372,6 +372,9 @@ pub struct TopN {
     /// Empty: by arrival (`LIMIT` without `ORDER BY`); on insert-only input the output then
     /// is insert-only, too.
     pub order_by: Vec<OrderBy>,
+    /// What `n` counts; rows that are equal in order may share a rank.
+    #[serde(default, skip_serializing_if = "RankFunction::is_row_number")]
+    pub function: RankFunction,
     /// Adds this column (BIGINT, from 1) with the rank.
     pub rank_column: Option<String>,
     pub per_window: bool,
@@ -382,6 +385,26 @@ pub struct TopN {
     /// A key untouched for so long (processing time) is forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<i64>,
+}
+
+/// How rows that stand in order are numbered, from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RankFunction {
+    /// By arrival where rows are equal in order.
+    #[default]
+    RowNumber,
+    /// Equal rows share the number of the first of them.
+    Rank,
+    /// Equal rows share a number, and the next one follows it.
+    DenseRank,
+}
+
+impl RankFunction {
+    /// For serde, which leaves out the usual one.
+    pub fn is_row_number(&self) -> bool {
+        *self == Self::RowNumber
+    }
 }
 
 /// NULL sorts first ascending and last descending, as in Flink.

@@ -39,6 +39,11 @@ pub trait Source: Send + Sync {
     fn schema(&self) -> SchemaRef;
     /// Whether it ends by itself.
     fn is_bounded(&self) -> bool;
+    /// The most rows that its readers will return in all; `None`: not known before they read.
+    /// For estimates only.
+    fn max_rows(&self) -> Option<u64> {
+        None
+    }
     /// `restored` is what [`SplitEnumerator::snapshot`] gave, or `None` on a fresh start.
     fn enumerator(
         &self,

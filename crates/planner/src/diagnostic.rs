@@ -4,6 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
+pub use model::nearest::closest;
 use serde_json::{Value, json};
 
 /// Most diagnostics kept of one file: after that many, the rest helps nobody.
@@ -241,20 +242,6 @@ impl<'a> Report<'a> {
         items.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         items
     }
-}
-
-/// The candidate nearest to `name`, if near enough to be a typing mistake.
-pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = name.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|c| (strsim::damerau_levenshtein(&lower, &c.to_lowercase()), c))
-        .filter(|(distance, c)| {
-            let longer = c.chars().count().max(lower.chars().count());
-            *distance <= (longer / 3).max(1) && *distance < longer
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, c)| c)
 }
 
 /// `did you mean `x`?`, when something is near.

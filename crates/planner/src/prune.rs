@@ -184,8 +184,9 @@ fn required(
             for call in &o.calls {
                 match &call.function {
                     OverFunction::Aggregate(c) => first.extend(call_columns(c)),
-                    OverFunction::Lag { column, .. } => {
-                        first.insert(column.clone());
+                    OverFunction::Lag { column, default, .. }
+                    | OverFunction::Lead { column, default, .. } => {
+                        first.extend([column].into_iter().chain(default).cloned());
                     }
                     _ => {}
                 }

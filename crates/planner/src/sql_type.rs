@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
 use crate::diagnostic::did_you_mean;
 
-const NAMES: &[&str] = &[
+/// Every name that a type may start with.
+pub const NAMES: &[&str] = &[
     "STRING",
     "VARCHAR",
     "CHAR",
@@ -32,6 +33,7 @@ const NAMES: &[&str] = &[
     "ARRAY",
     "ROW",
     "MAP",
+    "MULTISET",
 ];
 
 /// What is wrong with a type, at bytes of its text.
@@ -180,6 +182,12 @@ impl<'a> TypeParser<'a> {
                 DataType::List(Arc::new(Field::new("item", item, nullable)))
             }
             "MAP" => self.map()?,
+            "MULTISET" => {
+                self.expect('<')?;
+                let (item, _) = self.nullable_type()?;
+                self.expect('>')?;
+                model::aggregate::multiset_type(&item)
+            }
             "ROW" => self.row()?,
             _ => {
                 let mut error = self.error(range, "is not a type".into());
@@ -312,6 +320,12 @@ pub fn show(data_type: &DataType) -> String {
             format!("ROW<{}>", fields.join(", "))
         }
         D::Map(entries, _) => match entries.data_type() {
+            D::Struct(fields)
+                if fields.len() == 2
+                    && *data_type == model::aggregate::multiset_type(fields[0].data_type()) =>
+            {
+                format!("MULTISET<{}>", show(fields[0].data_type()))
+            }
             D::Struct(fields) if fields.len() == 2 => {
                 format!("MAP<{}, {}>", show(fields[0].data_type()), show(fields[1].data_type()))
             }
@@ -341,6 +355,9 @@ mod tests {
                 "ARRAY<ROW<a INT, `b c` MAP<STRING, BIGINT>>>",
                 "ARRAY<ROW<a INT, b c MAP<STRING, BIGINT>>>",
             ),
+            ("MULTISET<VARCHAR(10)>", "MULTISET<STRING>"),
+            ("ARRAY<MULTISET<INT> NOT NULL>", "ARRAY<MULTISET<INT>>"),
+            ("MAP<INT, INT NOT NULL>", "MAP<INT, INT>"),
             ("DOUBLE PRECISION", "DOUBLE"),
         ] {
             let (data_type, nullable) = parse(text).unwrap();

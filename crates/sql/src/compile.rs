@@ -23,6 +23,7 @@ use datafusion_sql::sqlparser::tokenizer::Token;
 use model::expression::{Expression, ExpressionError, Expressions};
 use model::{Error, ErrorKind};
 
+use crate::parse_budget;
 use crate::registry::{Functions, Provider};
 use crate::spelling::{self, Form};
 use crate::text::{DIALECT, Text};
@@ -64,6 +65,9 @@ impl SqlExpressions {
     fn typed(&self, text: &mut Text<'_>, schema: &SchemaRef) -> Result<Typed, ExpressionError> {
         text.refuse_queries()?;
         text.resolve_case(schema);
+        parse_budget::check_depth(text.tokens.iter().map(|t| &t.token))
+            .map_err(|e| diagnose::of_parser(&e, text, schema))?;
+        parse_budget::allow(text.tokens.len());
         let mut parser = Parser::new(&DIALECT)
             .with_recursion_limit(NESTING_LIMIT)
             .with_tokens_with_locations(spelling::rewrite(&text.tokens, Form::Expression));

@@ -9,6 +9,7 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::ParserError;
 use datafusion_sql::sqlparser::tokenizer::{Location, Token};
 use model::expression::ExpressionError;
+use planner::diagnostic::closest;
 
 use crate::registry::Functions;
 use crate::text::{Text, column_of, end_of_char, lower_first, offset};
@@ -217,21 +218,6 @@ fn quoted_function(message: &str, text: &Text<'_>) -> Option<Range<usize>> {
         let name = word.split('(').next().unwrap_or(word);
         text.find(name, true)
     })
-}
-
-/// The candidate nearest to `name`, if near enough to be a typing mistake.
-pub(crate) fn closest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let lower = name.to_lowercase();
-    candidates
-        .map(|c| (strsim::damerau_levenshtein(&lower, &c.to_lowercase()), c))
-        .filter(|(distance, c)| {
-            *distance <= (c.chars().count().max(lower.chars().count()) / 3).max(1)
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, c)| c)
 }
 
 /// Arrow's type names, as SQL writes them.

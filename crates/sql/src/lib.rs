@@ -14,6 +14,7 @@ mod collected;
 mod compile;
 mod diagnose;
 mod flink;
+mod parse_budget;
 mod query;
 mod reads;
 mod reference;

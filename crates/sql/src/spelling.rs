@@ -3,6 +3,7 @@
 //! an operator is a function to us. Every token keeps its place in the text.
 //! Called by `compile` (expressions) and `query::parse` (queries).
 
+mod clauses;
 mod json;
 
 use datafusion_sql::sqlparser::ast::{
@@ -13,6 +14,8 @@ use datafusion_sql::sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, Keyw
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use crate::builtin::is_unit;
+
+pub(crate) use clauses::fetch_as_limit;
 
 /// Where the text is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +28,19 @@ pub(crate) enum Form {
 
 type Tokens = Vec<TokenWithSpan>;
 
-/// Rewrites every call that has a spelling of its own.
+/// Rewrites every call and operator that has a spelling of its own; [`rewrite_node`] must see
+/// the tree that is made of the tokens.
 pub(crate) fn rewrite(tokens: &[TokenWithSpan], form: Form) -> Tokens {
+    calls(&clauses::distinct_as_signs(tokens), form, 0)
+}
+
+/// How deep calls nest that are rewritten; the parser refuses what is deeper.
+const DEEPEST: usize = 128;
+
+fn calls(tokens: &[TokenWithSpan], form: Form, depth: usize) -> Tokens {
+    if depth > DEEPEST {
+        return tokens.to_vec();
+    }
     let mut out: Tokens = Vec::with_capacity(tokens.len() + 8);
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
@@ -38,7 +52,7 @@ pub(crate) fn rewrite(tokens: &[TokenWithSpan], form: Form) -> Tokens {
             _ if after_period => out.push(token.clone()),
             (name, Some(Token::LParen)) => {
                 if let Some(close) = closing(tokens, at + 1) {
-                    let inside = rewrite(&tokens[at + 2..close], form);
+                    let inside = calls(&tokens[at + 2..close], form, depth + 1);
                     let around = [token, &tokens[at + 1], &tokens[close]];
                     call(name, around, inside, form, &mut out);
                     at = close + 1;
@@ -48,7 +62,7 @@ pub(crate) fn rewrite(tokens: &[TokenWithSpan], form: Form) -> Tokens {
             }
             ("MAP", Some(Token::LBracket)) => {
                 if let Some(close) = closing(tokens, at + 1) {
-                    map_of(token, &rewrite(&tokens[at + 2..close], form), &mut out);
+                    map_of(token, &calls(&tokens[at + 2..close], form, depth + 1), &mut out);
                     at = close + 1;
                     continue;
                 }
@@ -368,8 +382,13 @@ fn negated(negated: bool, expr: Expr) -> Expr {
     }
 }
 
-/// Operators that are functions to us: `IS JSON`, `SIMILAR TO`, `OVERLAPS`; escapes of `LIKE`.
+/// Operators that are functions to us: `IS JSON`, `SIMILAR TO`, `OVERLAPS`; escapes of `LIKE`;
+/// what [`rewrite`] left signs for.
 pub(crate) fn rewrite_node(node: &mut Expr) {
+    if let Some(replaced) = clauses::node(node) {
+        *node = replaced;
+        return;
+    }
     let replaced = match &*node {
         Expr::IsNormalized { expr, form, negated: not } => {
             let kind = match form {

@@ -5,17 +5,18 @@
 use std::ops::Range;
 
 use arrow::datatypes::Schema;
-use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use model::expression::ExpressionError;
+
+use crate::parse_budget::ExpressionDialect;
 
 /// Longest expression taken, in bytes.
 pub(crate) const MAX_BYTES: usize = 64 << 10;
 /// Most tokens that can deepen the tree (operators); the tree is walked recursively.
 pub(crate) const MAX_OPERATORS: usize = 256;
 
-pub(crate) static DIALECT: GenericDialect = GenericDialect {};
+pub(crate) static DIALECT: ExpressionDialect = ExpressionDialect;
 
 /// A tokenised expression.
 pub(crate) struct Text<'a> {

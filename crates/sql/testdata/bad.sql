@@ -55,7 +55,7 @@ INSERT INTO out SELECT auction, COUNT(*) FROM TABLE(SESSION(TABLE bid PARTITION 
 
 INSERT INTO out SELECT auction, COUNT(*) FROM bid GROUP BY auction, TUMBLE(price + 1, INTERVAL '1' MINUTE)
 
-INSERT INTO out SELECT auction, rn FROM (SELECT auction, RANK() OVER (PARTITION BY auction ORDER BY price) AS rn FROM bid) WHERE rn <= 3
+INSERT INTO out SELECT auction, rn FROM (SELECT auction, RANK() OVER (PARTITION BY auction ORDER BY price) AS rn FROM bid) WHERE rn < 1
 
 INSERT INTO out SELECT auction, rn FROM (SELECT auction, ROW_NUMBER() OVER (PARTITION BY auction ORDER BY price) AS rn FROM bid) WHERE rn <= 0
 
@@ -69,15 +69,15 @@ CREATE TABLE gone (k BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x'
 
 CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.full-cache.periodic-reload.interval' = 'soon'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
 
-CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'PARTIAL'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
+CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'NONE'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
 
 INSERT INTO out SELECT auction, SUM(price) OVER (ORDER BY `dateTime` ROWS BETWEEN CURRENT ROW AND 2 FOLLOWING) FROM bid
 
-INSERT INTO out SELECT auction, LEAD(price) OVER (PARTITION BY auction ORDER BY `dateTime`) FROM bid
+INSERT INTO out SELECT auction, LEAD(price) OVER (PARTITION BY auction ORDER BY p) FROM bid
 
 INSERT INTO out SELECT auction, price FROM bid ORDER BY price
 
-INSERT INTO out SELECT auction, price FROM bid LIMIT 0
+INSERT INTO out SELECT auction, price FROM bid OFFSET 3
 
 INSERT INTO out VALUES (1, 'x')
 

@@ -135,7 +135,29 @@ INSERT INTO out SELECT auction, SUM(price) OVER (PARTITION BY auction ORDER BY `
 
 INSERT INTO out SELECT auction, SUM(price) OVER w FROM bid
 
-INSERT INTO out SELECT auction, NTILE(4) OVER (PARTITION BY auction ORDER BY `dateTime`) FROM bid
+INSERT INTO out SELECT auction, NTILE(0) OVER (PARTITION BY auction ORDER BY `dateTime`) FROM bid
+
+INSERT INTO out SELECT auction, LAG(price, 0) OVER (PARTITION BY auction ORDER BY `dateTime`) FROM bid
+
+INSERT INTO out SELECT auction, LAG(price, 1, INTERVAL '1' DAY) OVER (PARTITION BY auction ORDER BY `dateTime`) FROM bid
+
+INSERT INTO out SELECT auction, LAST_VALUE(price) IGNORE NULLS OVER (PARTITION BY auction ORDER BY `dateTime`) FROM bid
+
+INSERT INTO out SELECT auction, NTH_VALUE(price, 2) OVER (PARTITION BY auction ORDER BY `dateTime`) FROM bid
+
+EXPLAIN ESTIMATED_COSTS SELECT auction FROM bid
+
+CREATE TABLE bag (m MULTISET) WITH ('connector' = 'print')
+
+CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'SOME'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
+
+CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'FULL', 'lookup.partial-cache.max-rows' = '10'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
+
+CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'PARTIAL', 'lookup.partial-cache.max-rows' = 'many'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
+
+CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'PARTIAL', 'lookup.partial-cache.expire-after-writes' = '1 h'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
+
+CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.full-cache.reload-strategy' = 'TIMED'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
 
 INSERT INTO out SELECT auction, price FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(`dateTime`), INTERVAL '1' MINUTE))
 

@@ -112,3 +112,21 @@ INSERT INTO out SELECT auction, (SELECT COUNT(*) FROM (SELECT id FROM auction IN
 INSERT INTO out SELECT s.auction, q.seller FROM (SELECT DISTINCT auction FROM bid) s, LATERAL (SELECT seller FROM auction WHERE id = s.auction ORDER BY category DESC LIMIT 3) q
 
 CREATE TABLE parted (n BIGINT, auction BIGINT) PARTITIONED BY (auction) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json'); INSERT INTO parted PARTITION (auction = 7) SELECT price FROM bid
+
+INSERT INTO out SELECT auction, rn FROM (SELECT auction, RANK() OVER (PARTITION BY auction ORDER BY price) AS rn FROM bid) WHERE rn <= 3
+
+INSERT INTO out SELECT auction, price FROM (SELECT *, DENSE_RANK() OVER (PARTITION BY window_start, window_end ORDER BY price DESC) AS rn FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '1' MINUTE))) WHERE rn = 1
+
+INSERT INTO out SELECT auction, LAG(price, 2, 0) OVER (PARTITION BY auction ORDER BY `dateTime`) FROM bid
+
+INSERT INTO out SELECT auction, LEAD(price, 1, bidder) OVER (PARTITION BY auction ORDER BY `dateTime`) FROM bid
+
+INSERT INTO out SELECT NTILE(4) OVER w, CAST(1000 * PERCENT_RANK() OVER w + CUME_DIST() OVER w AS BIGINT) FROM bid WINDOW w AS (PARTITION BY auction ORDER BY price)
+
+INSERT INTO out SELECT auction, price FROM bid LIMIT 0
+
+INSERT INTO out SELECT w.seller, AVG(w.price) OVER (PARTITION BY w.seller ORDER BY w.`dateTime` ROWS BETWEEN 10 PRECEDING AND CURRENT ROW) FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY id, seller ORDER BY price DESC) AS place FROM (SELECT a.id, a.seller, b.price, b.`dateTime` FROM auction AS a, bid AS b WHERE a.id = b.auction AND b.`dateTime` BETWEEN a.`dateTime` AND a.expires)) AS w WHERE place <= 1
+
+CREATE TABLE bags (auction BIGINT, m MULTISET<BIGINT NOT NULL>) WITH ('connector' = 'print'); INSERT INTO bags SELECT auction, COLLECT(price) FROM bid GROUP BY auction
+
+CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'PARTIAL', 'lookup.partial-cache.max-rows' = '1000', 'lookup.partial-cache.expire-after-write' = '1 h'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k

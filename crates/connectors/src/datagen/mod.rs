@@ -44,6 +44,10 @@ impl Source for DatagenSource {
         self.options.rows.is_some()
     }
 
+    fn max_rows(&self) -> Option<u64> {
+        self.options.rows
+    }
+
     fn enumerator(
         &self,
         parallelism: u32,

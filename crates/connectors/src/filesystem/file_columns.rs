@@ -10,10 +10,11 @@ use model::arrow::array::{
 use model::arrow::compute::{CastOptions, can_cast_types, cast_with_options, take};
 use model::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use model::connector::OptionError;
+use model::nearest::closest;
 use model::{Error, Result};
 
 use super::splits::FileSplit;
-use crate::options::{Options, WithHelp, closest};
+use crate::options::{Options, WithHelp};
 
 const KEYS: [(&str, FileValue); 4] = [
     ("file.path", FileValue::Path),
@@ -56,7 +57,7 @@ impl FileColumns {
             let key = metadata.string(column)?.unwrap_or(column);
             let Some((_, value)) = KEYS.iter().find(|(k, _)| *k == key) else {
                 let keys = KEYS.map(|(k, _)| k);
-                let mut help = closest(key, &keys)
+                let mut help = closest(key, keys.iter().copied())
                     .map_or_else(String::new, |k| format!("did you mean `{k}`? "));
                 help.push_str(&format!("metadata of files: {}", keys.join(", ")));
                 let message = format!("there is no metadata `{key}`");

@@ -150,6 +150,10 @@ impl Source for NexmarkSource {
         self.options.events.is_some()
     }
 
+    fn max_rows(&self) -> Option<u64> {
+        self.options.events
+    }
+
     fn enumerator(
         &self,
         parallelism: u32,

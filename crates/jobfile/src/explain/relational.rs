@@ -31,9 +31,15 @@ pub fn detail(spec: &OperatorSpec) -> String {
                     OverFunction::RowNumber => format!("ROW_NUMBER AS {}", call.name),
                     OverFunction::Rank => format!("RANK AS {}", call.name),
                     OverFunction::DenseRank => format!("DENSE_RANK AS {}", call.name),
-                    OverFunction::Lag { column, offset } => {
-                        format!("LAG({column}, {offset}) AS {}", call.name)
+                    OverFunction::Lag { column, offset, default } => {
+                        neighbour("LAG", column, *offset, default, &call.name)
                     }
+                    OverFunction::Lead { column, offset, default } => {
+                        neighbour("LEAD", column, *offset, default, &call.name)
+                    }
+                    OverFunction::Ntile { parts } => format!("NTILE({parts}) AS {}", call.name),
+                    OverFunction::PercentRank => format!("PERCENT_RANK AS {}", call.name),
+                    OverFunction::CumeDist => format!("CUME_DIST AS {}", call.name),
                 })
                 .collect();
             let frame = match (o.preceding, o.unit) {
@@ -128,4 +134,16 @@ fn match_text(spec: &MatchRecognize) -> String {
         pattern.join(" "),
         within.unwrap_or_default()
     )
+}
+
+/// `LAG(price, 1, 0) AS before`.
+fn neighbour(
+    function: &str,
+    column: &str,
+    offset: u32,
+    default: &Option<String>,
+    name: &str,
+) -> String {
+    let default = default.as_ref().map(|d| format!(", {d}")).unwrap_or_default();
+    format!("{function}({column}, {offset}{default}) AS {name}")
 }

@@ -226,6 +226,9 @@ pub fn over_aggregate_schema(spec: &OverAggregate, input: &SchemaRef) -> Result<
     } else {
         refuse_changelog(input, "overAggregate")?;
     }
+    if !updates && spec.calls.iter().any(|call| call.function.looks_ahead()) {
+        return Err(Error::user("OVER: what looks at later rows needs `order_by`"));
+    }
     check_ttl(spec.ttl_ms, "overAggregate")?;
     key_indices(input, &spec.keys)?;
     if let Some(time) = &spec.time_column {
@@ -244,13 +247,41 @@ pub fn over_aggregate_schema(spec: &OverAggregate, input: &SchemaRef) -> Result<
             OverFunction::RowNumber | OverFunction::Rank | OverFunction::DenseRank => {
                 Field::new(&call.name, DataType::Int64, false)
             }
-            OverFunction::Lag { column, .. } => {
-                let field = input.field(column_index(input, column)?);
-                field.clone().with_name(&call.name).with_nullable(true)
+            OverFunction::Ntile { parts: 0 } => {
+                return Err(Error::user("NTILE: there must be at least one part"));
+            }
+            OverFunction::Ntile { .. } => Field::new(&call.name, DataType::Int64, false),
+            OverFunction::PercentRank | OverFunction::CumeDist => {
+                Field::new(&call.name, DataType::Float64, false)
+            }
+            OverFunction::Lag { column, default, .. }
+            | OverFunction::Lead { column, default, .. } => {
+                neighbour_field(&call.name, column, default.as_deref(), input)?
             }
         };
         fields.push(Arc::new(field));
     }
     let output = unique(fields)?;
     Ok(if updates { changelog(&output) } else { output })
+}
+
+/// Of LAG and LEAD.
+fn neighbour_field(
+    name: &str,
+    column: &str,
+    default: Option<&str>,
+    input: &SchemaRef,
+) -> Result<Field> {
+    let field = input.field(column_index(input, column)?);
+    let Some(default) = default else {
+        return Ok(field.clone().with_name(name).with_nullable(true));
+    };
+    let other = input.field(column_index(input, default)?);
+    if other.data_type() != field.data_type() {
+        return Err(Error::user(format!(
+            "OVER: the default `{default}` has another type than `{column}`"
+        )));
+    }
+    let nullable = field.is_nullable() || other.is_nullable();
+    Ok(field.clone().with_name(name).with_nullable(nullable))
 }

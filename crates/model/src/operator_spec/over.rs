@@ -53,9 +53,40 @@ pub enum OverFunction {
     RowNumber,
     Rank,
     DenseRank,
-    /// The value of `column` `offset` rows before; NULL when there is none.
+    /// The value of `column` `offset` rows before.
     Lag {
         column: String,
         offset: u32,
+        /// A column of the same type whose value the row gets when there is no such row;
+        /// `None`: NULL.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        default: Option<String>,
     },
+    /// The value of `column` `offset` rows behind. This and what follows depend on rows that
+    /// come later: they need `order_by`, and rows that are put out again.
+    Lead {
+        column: String,
+        offset: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        default: Option<String>,
+    },
+    /// The number, from 1, of the row's part when the key's rows are cut into so many parts.
+    Ntile {
+        parts: u32,
+    },
+    /// (RANK - 1) / (rows - 1); 0 for a single row.
+    PercentRank,
+    /// The share of rows that stand before the row or are equal to it in order.
+    CumeDist,
+}
+
+impl OverFunction {
+    /// Whether a row's value may change when rows come behind it.
+    pub fn looks_ahead(&self) -> bool {
+        match self {
+            Self::Lead { .. } | Self::Ntile { .. } | Self::PercentRank | Self::CumeDist => true,
+            Self::Aggregate(_) | Self::RowNumber | Self::Rank | Self::DenseRank => false,
+            Self::Lag { .. } => false,
+        }
+    }
 }

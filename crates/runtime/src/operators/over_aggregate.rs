@@ -8,13 +8,14 @@
 
 mod frames;
 mod history;
+mod neighbours;
 pub(super) mod steps;
 pub mod updating;
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{concat, take};
+use arrow::compute::concat;
 use arrow::datatypes::{Schema, SchemaRef};
 use model::key_group::hash_columns;
 use model::operator_schema::{column_index, over_aggregate_schema};
@@ -33,6 +34,7 @@ use super::waiting_rows::WaitingRows;
 use crate::operator::{Operator, OperatorContext, Output};
 use frames::Frames;
 use history::{History, Reach};
+use neighbours::Neighbours;
 use steps::{Counters, Ranks, Steps};
 
 /// See [`OverAggregate`].
@@ -183,7 +185,7 @@ impl OverAggregateOperator {
     ) -> Result<Vec<ArrayRef>> {
         let mut arrays = Vec::new();
         for call in &self.spec.calls {
-            let OverFunction::Lag { column, offset } = &call.function else { continue };
+            let OverFunction::Lag { column, offset, default } = &call.function else { continue };
             let mut before: Vec<Option<u32>> = vec![None; steps.keys.len()];
             for rows in &history.rows {
                 for (at, (number, _)) in rows.iter().enumerate() {
@@ -193,8 +195,8 @@ impl OverAggregateOperator {
                     }
                 }
             }
-            let index = column_index(&self.arguments, column)?;
-            arrays.push(take(combined.column(index), &UInt32Array::from(before), None)?);
+            let rows = Neighbours { rows: UInt32Array::from(before), first: history.old as usize };
+            arrays.push(rows.values(column, default.as_deref(), combined)?);
         }
         Ok(arrays)
     }
@@ -217,6 +219,10 @@ impl OverAggregateOperator {
                 OverFunction::RowNumber => columns.push(long(&ranks.row_number)),
                 OverFunction::Rank => columns.push(long(&ranks.rank)),
                 OverFunction::DenseRank => columns.push(long(&ranks.dense_rank)),
+                other => {
+                    let message = format!("{other:?} over rows that are put out once");
+                    return Err(Error::internal(message));
+                }
             }
         }
         let rows = RecordBatch::try_new(Arc::clone(&self.output), columns)?;
@@ -246,7 +252,10 @@ fn needed_columns(spec: &OverAggregate, input: &SchemaRef) -> Result<Vec<usize>>
             OverFunction::Aggregate(a) => {
                 a.column.iter().chain(&a.more_columns).chain(&a.filter).collect()
             }
-            OverFunction::Lag { column, .. } => vec![column],
+            OverFunction::Lag { column, default, .. }
+            | OverFunction::Lead { column, default, .. } => {
+                [column].into_iter().chain(default).collect()
+            }
             _ => Vec::new(),
         };
         for name in names {

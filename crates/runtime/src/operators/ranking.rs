@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, RecordBatch, UInt8Array, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::row::Rows;
-use model::operator_spec::TopN;
+use model::operator_spec::{RankFunction, TopN};
 use model::row_kind::RowKind;
 use model::{Error, Result};
 use state::Pane;
@@ -20,6 +20,7 @@ use crate::operator::Output;
 /// Changes rankings in state: column 0 of the pane holds a list per key (`ranked_rows`).
 pub struct Ranker {
     codec: RowCodec,
+    function: RankFunction,
     n: usize,
     /// Ranks up to this one are not put out.
     offset: usize,
@@ -59,6 +60,15 @@ enum Entry {
     Old(u32),
     /// Row of the batch.
     New(u32),
+}
+
+impl Entry {
+    fn sort_key<'k>(self, before: RankedRows<'k>, sort_keys: &'k Rows) -> &'k [u8] {
+        match self {
+            Self::Old(old) => before.sort_key(old as usize),
+            Self::New(row) => sort_keys.row(row as usize).data(),
+        }
+    }
 }
 
 /// One key's ranking that the batch changes.
@@ -113,6 +123,7 @@ impl Ranker {
     pub fn new(codec: RowCodec, spec: &TopN, changelog: bool) -> Self {
         Self {
             codec,
+            function: spec.function,
             n: spec.n as usize,
             offset: spec.offset as usize,
             changelog,
@@ -126,9 +137,47 @@ impl Ranker {
         &self.codec
     }
 
-    /// The ranks that are put out, as positions.
-    pub fn positions(&self, len: usize) -> std::ops::Range<usize> {
-        self.offset.min(len)..self.n.min(len)
+    /// Positions and ranks of the rows of a list that are put out.
+    pub fn placed(&self, list: RankedRows<'_>) -> Vec<(usize, usize)> {
+        if self.function == RankFunction::RowNumber {
+            let positions = self.offset.min(list.len())..self.n.min(list.len());
+            return positions.map(|at| (at, at + 1)).collect();
+        }
+        let ranks = self.ranks((0..list.len()).map(|at| list.sort_key(at)));
+        ranks.into_iter().enumerate().filter(|(_, rank)| *rank > self.offset).collect()
+    }
+
+    /// The rank of each row up to the last one that has one, from the sort keys in order.
+    fn ranks<'k>(&self, sort_keys: impl Iterator<Item = &'k [u8]>) -> Vec<usize> {
+        let mut ranks: Vec<usize> = Vec::new();
+        let mut last: Option<&[u8]> = None;
+        for (at, key) in sort_keys.enumerate() {
+            let before = ranks.last().copied().unwrap_or(0);
+            let equal = last == Some(key);
+            last = Some(key);
+            let rank = match self.function {
+                RankFunction::Rank | RankFunction::DenseRank if equal => before,
+                RankFunction::DenseRank => before + 1,
+                RankFunction::Rank | RankFunction::RowNumber => at + 1,
+            };
+            if rank > self.n {
+                break;
+            }
+            ranks.push(rank);
+        }
+        ranks
+    }
+
+    /// Whether no row behind those of the list, which are insert-only, gets a rank.
+    fn is_full(&self, list: RankedRows<'_>) -> bool {
+        match self.function {
+            RankFunction::RowNumber | RankFunction::Rank => list.len() >= self.n,
+            RankFunction::DenseRank => {
+                list.len() >= self.n
+                    && self.ranks((0..list.len()).map(|at| list.sort_key(at))).last()
+                        == Some(&self.n)
+            }
+        }
     }
 
     /// Applies the rows `rows` (`None`: all) of a batch; `slots` has one slot for each.
@@ -171,9 +220,14 @@ impl Ranker {
                 let known = list.as_deref().map(RankedRows::parse).transpose()?;
                 let len = known.map_or(0, |list| list.len());
                 // The usual case on insert-only input: not among the first n.
+                let behind = |list: RankedRows<'_>| match self.function {
+                    RankFunction::RowNumber => list.sort_key(len - 1) <= sort_key,
+                    RankFunction::Rank | RankFunction::DenseRank => {
+                        list.sort_key(len - 1) < sort_key
+                    }
+                };
                 if !self.changelog
-                    && len >= self.n
-                    && known.is_some_and(|list| list.sort_key(len - 1) <= sort_key)
+                    && known.is_some_and(|list| len > 0 && behind(list) && self.is_full(list))
                 {
                     return Ok(());
                 }
@@ -208,6 +262,12 @@ impl Ranker {
             .partition_point(|entry| compare(*entry, before, batch, sort_key) != Ordering::Greater);
         if self.changelog {
             ranking.entries.insert(at, Entry::New(row));
+        } else if self.function != RankFunction::RowNumber {
+            ranking.entries.insert(at, Entry::New(row));
+            let before = ranking.before()?;
+            let keys = ranking.entries.iter().map(|e| e.sort_key(before, batch.sort_keys));
+            let ranked = self.ranks(keys).len();
+            ranking.entries.truncate(ranked);
         } else if at < self.n {
             ranking.entries.insert(at, Entry::New(row));
             ranking.entries.truncate(self.n);
@@ -254,6 +314,7 @@ impl Ranker {
         if let Some(encoded) = &batch.encoded {
             return Ok(NewRows {
                 batch: batch.batch.clone(),
+                sort_keys: batch.sort_keys,
                 chosen: None,
                 encoded: Some(encoded),
             });
@@ -268,7 +329,9 @@ impl Ranker {
         rows.sort_unstable();
         let chosen = take_record_batch(batch.batch, &UInt32Array::from(rows.clone()))?;
         let encoded = self.codec.encode(&chosen)?;
-        Ok(NewRows { batch: chosen, chosen: Some((rows, encoded)), encoded: None })
+        let chosen_rows = Some((rows, encoded));
+        let sort_keys = batch.sort_keys;
+        Ok(NewRows { batch: chosen, sort_keys, chosen: chosen_rows, encoded: None })
     }
 
     /// The difference between the rankings before and after the batch.
@@ -282,16 +345,22 @@ impl Ranker {
         let mut read: Vec<&[u8]> = Vec::new();
         for ranking in changed {
             let before = ranking.before()?;
-            let entries = &ranking.entries[..ranking.entries.len().min(self.n)];
+            let tied = self.function != RankFunction::RowNumber;
+            let end = if tied { usize::MAX } else { self.n };
+            let entries = &ranking.entries[..ranking.entries.len().min(end)];
             let diff = Diff {
-                old: before.len().min(self.n),
+                old: before.len().min(end),
                 offset: self.offset,
                 skip_update_before: self.skip_update_before,
                 before,
                 entries,
                 new_rows,
             };
-            if with_rank {
+            if tied {
+                let old = self.ranks((0..before.len()).map(|at| before.sort_key(at)));
+                let keys = entries.iter().map(|e| e.sort_key(before, new_rows.sort_keys));
+                diff.by_shared_rank((&old, &self.ranks(keys)), with_rank, &mut read, &mut changes);
+            } else if with_rank {
                 diff.by_rank(&mut read, &mut changes);
             } else {
                 diff.by_row(&mut read, &mut changes);
@@ -331,15 +400,14 @@ fn compare(
     batch: &RankedBatch<'_>,
     sort_key: &[u8],
 ) -> Ordering {
-    match entry {
-        Entry::Old(old) => before.sort_key(old as usize).cmp(sort_key),
-        Entry::New(row) => batch.sort_keys.row(row as usize).as_ref().cmp(sort_key),
-    }
+    entry.sort_key(before, batch.sort_keys).cmp(sort_key)
 }
 
 /// Rows of the batch that have a place in a changed ranking, encoded.
 pub struct NewRows<'a> {
     batch: RecordBatch,
+    /// Of all rows of the input.
+    sort_keys: &'a Rows,
     /// Rows of the input (ascending) in the order of `batch`, and their encoding.
     chosen: Option<(Vec<u32>, Rows)>,
     /// Instead of `chosen`: all rows of the input.
@@ -455,6 +523,49 @@ impl<'a> Diff<'a, '_> {
             let stayed = matches!(entry, Entry::Old(old) if ranked.contains(&(*old as usize)));
             if !stayed {
                 changes.push(RowKind::Insert, self.source(*entry, read), offset + index + 1);
+            }
+        }
+    }
+
+    /// Where rows share ranks a rank names no row: rows that lost theirs, then rows that got
+    /// one or, `with_rank`, another one. `old` and `new` are the ranks of the rows in order.
+    fn by_shared_rank(
+        &self,
+        (old, new): (&[usize], &[usize]),
+        with_rank: bool,
+        read: &mut Vec<&'a [u8]>,
+        changes: &mut ChangelogRows,
+    ) {
+        let mut stays = vec![false; old.len()];
+        for (entry, rank) in self.entries.iter().zip(new) {
+            if let Entry::Old(row) = entry
+                && *rank > self.offset
+                && let Some(stays) = stays.get_mut(*row as usize)
+            {
+                *stays = true;
+            }
+        }
+        for (row, (rank, stays)) in old.iter().zip(&stays).enumerate() {
+            if *rank > self.offset && !stays {
+                let source = self.source(Entry::Old(row as u32), read);
+                changes.push(RowKind::Delete, source, *rank);
+            }
+        }
+        for (entry, rank) in self.entries.iter().zip(new).filter(|(_, r)| **r > self.offset) {
+            let before = match entry {
+                Entry::Old(row) => old.get(*row as usize).filter(|r| **r > self.offset),
+                Entry::New(_) => None,
+            };
+            match before {
+                None => changes.push(RowKind::Insert, self.source(*entry, read), *rank),
+                Some(before) if with_rank && before != rank => {
+                    if !self.skip_update_before {
+                        let source = self.source(*entry, read);
+                        changes.push(RowKind::UpdateBefore, source, *before);
+                    }
+                    changes.push(RowKind::UpdateAfter, self.source(*entry, read), *rank);
+                }
+                Some(_) => {}
             }
         }
     }

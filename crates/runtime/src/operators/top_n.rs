@@ -105,8 +105,8 @@ impl TopNOperator {
         for slot in pane.live_slots() {
             let Some(bytes) = &pane.bytes(0)[slot as usize] else { continue };
             let list = RankedRows::parse(bytes)?;
-            for rank in self.ranker.positions(list.len()) {
-                rows.push((list.row(rank).into(), rank + 1));
+            for (at, rank) in self.ranker.placed(list) {
+                rows.push((list.row(at).into(), rank));
             }
         }
         for chunk in rows.chunks(super::hash_join::OUTPUT_ROWS) {

@@ -3,7 +3,11 @@
 
 use std::any::TypeId;
 
+use datafusion_sql::sqlparser::ast::Expr;
 use datafusion_sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion_sql::sqlparser::parser::{Parser, ParserError};
+
+use crate::parse_budget;
 
 /// Flink's dialect, as far as a parser's switches go; the rest is in `forms`.
 #[derive(Debug)]
@@ -15,6 +19,9 @@ impl Dialect for FlinkDialect {
     /// The parser asks for the generic dialect by type in many places.
     fn dialect(&self) -> TypeId {
         TypeId::of::<GenericDialect>()
+    }
+    fn parse_prefix(&self, _parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        parse_budget::begin()
     }
     fn is_delimited_identifier_start(&self, ch: char) -> bool {
         ch == '`' || ch == '"'

@@ -21,7 +21,7 @@ use model::operator_spec::{AggregateCall, AggregateFunction};
 use super::aggregates::COMPOSED;
 
 /// Names of aggregates, Flink's and their synonyms.
-const AGGREGATES: &[(&str, AggregateFunction)] = &[
+pub(crate) const AGGREGATES: &[(&str, AggregateFunction)] = &[
     ("count", AggregateFunction::Count),
     ("sum", AggregateFunction::Sum),
     ("min", AggregateFunction::Min),
@@ -140,8 +140,18 @@ impl ExprPlanner for CountRows {
 }
 
 /// First and last value as well, which DataFusion's planner never takes for aggregates here.
-const RANKS: &[&str] =
-    &["row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value"];
+pub(crate) const RANKS: &[&str] = &[
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+];
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Rank {
@@ -170,6 +180,9 @@ impl WindowUDFImpl for Rank {
             ("lag" | "lead" | "first_value" | "last_value", None) => {
                 return plan_err!("{} needs a column", self.name.to_uppercase());
             }
+            ("percent_rank" | "cume_dist", _) => {
+                Field::new(arguments.name(), DataType::Float64, false)
+            }
             _ => Field::new(arguments.name(), DataType::Int64, false),
         };
         Ok(Arc::new(field))
@@ -182,7 +195,7 @@ pub(crate) static RANK_FUNCTIONS: LazyLock<BTreeMap<&'static str, Arc<WindowUDF>
         let made = RANKS.iter().map(|name| {
             let any = Signature::variadic_any(Volatility::Immutable);
             let signature = match *name {
-                "lag" | "lead" | "first_value" | "last_value" => any,
+                "lag" | "lead" | "ntile" | "first_value" | "last_value" => any,
                 _ => Signature::nullary(Volatility::Immutable),
             };
             (*name, Arc::new(WindowUDF::new_from_impl(Rank { name, signature })))

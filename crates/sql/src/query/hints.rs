@@ -19,7 +19,7 @@ use super::translate::milliseconds;
 /// The table function that gives a relation's state a time to live.
 pub(crate) const STATE_TTL: &str = "STATE_TTL";
 /// Hints that choose how Flink runs a join.
-const JOIN_HINTS: [&str; 6] =
+pub(crate) const JOIN_HINTS: [&str; 6] =
     ["BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "LOOKUP", "MULTI_JOIN"];
 
 /// `NAME('key' = 'value', ...)`.

@@ -7,6 +7,7 @@ use planner::sql::SqlDiagnostic;
 use serde_json::{Map, Value, json};
 
 use super::create_table::{ColumnKind, CreateTable, OptionDef};
+use super::lookup_options as lookup;
 use super::script::error;
 
 /// Options as a connector takes them.
@@ -19,7 +20,7 @@ pub(crate) struct Native {
 
 /// What becomes of a value's text.
 #[derive(Clone, Copy)]
-enum Form {
+pub(crate) enum Form {
     Text,
     Number,
     Flag,
@@ -31,7 +32,8 @@ enum Form {
     Ignored,
 }
 
-type Rule = (&'static str, &'static str, Form);
+/// Flink's key, the path of ours, and what becomes of the value.
+pub(crate) type Rule = (&'static str, &'static str, Form);
 
 const FORMAT: &[Rule] = &[
     ("format", "format.type", Form::Text),
@@ -53,13 +55,16 @@ const FORMAT: &[Rule] = &[
     ("maxwell-json.timestamp-format.standard", "format.timestampFormat", Form::Text),
     ("maxwell-json.encode.decimal-as-plain-number", "", Form::Ignored),
 ];
-/// How a table is kept that rows are looked up in; the join reads them.
-pub(crate) const LOOKUP_CACHE: &str = "lookup.cache";
-pub(crate) const LOOKUP_RELOAD: &str = "lookup.full-cache.periodic-reload.interval";
-
 const FILESYSTEM: &[Rule] = &[
-    (LOOKUP_CACHE, "", Form::Ignored),
-    (LOOKUP_RELOAD, "", Form::Ignored),
+    (lookup::CACHE, "", Form::Ignored),
+    (lookup::RELOAD, "", Form::Ignored),
+    (lookup::STRATEGY, "", Form::Ignored),
+    (lookup::SCHEDULE, "", Form::Ignored),
+    (lookup::EXPIRE_AFTER_WRITE, "", Form::Ignored),
+    (lookup::EXPIRE_AFTER_ACCESS, "", Form::Ignored),
+    (lookup::MAX_ROWS, "", Form::Ignored),
+    (lookup::CACHE_MISSING, "", Form::Ignored),
+    (lookup::MAX_RETRIES, "", Form::Ignored),
     ("path", "path", Form::Text),
     ("connector.path", "path", Form::Text),
     ("source.monitor-interval", "watch", Form::Duration),
@@ -105,6 +110,15 @@ const BLACKHOLE: &[Rule] = &[
     ("rows-per-second", "rowsPerSecond", Form::Number),
 ];
 
+/// The options of each connector that Flink has, too; others take their own as they are.
+pub(crate) const CONNECTORS: &[(&str, &[&[Rule]])] = &[
+    ("filesystem", &[FILESYSTEM, FORMAT]),
+    ("nexmark", &[NEXMARK]),
+    ("datagen", &[DATAGEN]),
+    ("print", &[PRINT]),
+    ("blackhole", &[BLACKHOLE]),
+];
+
 /// Whether the connector knows its columns itself.
 pub(crate) fn brings_schema(connector: &str) -> bool {
     connector == "nexmark"
@@ -140,14 +154,10 @@ pub(crate) fn native(
     connector: &OptionDef,
     role: Role,
 ) -> Result<Native, SqlDiagnostic> {
-    let rules: Vec<Rule> = match connector.value.as_str() {
-        "filesystem" => FILESYSTEM.iter().chain(FORMAT).copied().collect(),
-        "nexmark" => NEXMARK.to_vec(),
-        "datagen" => DATAGEN.to_vec(),
-        "print" => PRINT.to_vec(),
-        "blackhole" => BLACKHOLE.to_vec(),
-        _ => return Ok(as_written(table, connector)),
+    let Some((_, lists)) = CONNECTORS.iter().find(|(name, _)| *name == connector.value) else {
+        return Ok(as_written(table, connector));
     };
+    let rules: Vec<Rule> = lists.iter().copied().flatten().copied().collect();
     let mut out =
         Native { connector: connector.value.clone(), options: json!({}), origin: Vec::new() };
     for (index, option) in table.options.iter().enumerate() {

@@ -19,12 +19,10 @@ use super::match_recognize;
 use super::order;
 use super::script::{Script, error};
 use super::sets;
-use super::spellings;
+use crate::parse_budget::{self, NESTING_LIMIT};
 use crate::spelling::{self, Form};
 use crate::text::lower_first;
 
-/// How deep parentheses, calls and subqueries may nest.
-const NESTING_LIMIT: usize = 100;
 /// Most tokens of one statement; trees are walked recursively.
 const MAX_TOKENS: usize = 20_000;
 /// Marks a session window whose keys are those of the GROUP BY.
@@ -38,9 +36,12 @@ pub(crate) fn query(
         let message = format!("the statement has more than {MAX_TOKENS} words and symbols");
         return Err(error("E0501", script.span_of(tokens), message, "split it with views"));
     }
-    let rewritten = spellings::distinct_as_signs(&forms::rewrite(&script.tokens[tokens.clone()]));
+    let inside = script.tokens[tokens.clone()].iter().map(|t| &t.token.token);
+    parse_budget::check_depth(inside).map_err(|e| of_parser(&e, script, tokens))?;
+    let rewritten = forms::rewrite(&script.tokens[tokens.clone()]);
     let rewritten = spelling::rewrite(&rewritten, Form::Query);
     let rewritten = match_recognize::forms::rewrite(rewritten);
+    parse_budget::allow(rewritten.len());
     let mut parser = Parser::new(&DIALECT)
         .with_recursion_limit(NESTING_LIMIT)
         .with_tokens_with_locations(rewritten);
@@ -57,7 +58,7 @@ pub(crate) fn query(
     });
     let mut notes = Notes::default();
     rewrite_query(&mut query, &mut notes, script);
-    spellings::rewrite(&mut query);
+    spelling::fetch_as_limit(&mut query);
     match notes.failed {
         Some(diagnostic) => Err(diagnostic),
         None => Ok((query, notes)),

@@ -13,6 +13,7 @@ use planner::sql::{SqlDiagnostic, SqlRequest};
 
 use super::catalog::{ColumnOrigin, ScanColumn, ScanPlan, ScanSource};
 use super::create_table::{ColumnKind, CreateTable, OptionDef, WatermarkDef};
+use super::lookup_options;
 use super::options::{self, Native};
 use super::script::error;
 use crate::text::Text;
@@ -177,7 +178,7 @@ pub(crate) fn plan(
     };
     let bounded = built.is_bounded();
     let changelog = model::row_kind::is_changelog(&physical);
-    let lookup_refresh_ms = lookup_refresh_ms(table)?;
+    let lookup_refresh_ms = lookup_options::refresh_ms(table)?;
     let key: Vec<String> = table.primary_key.iter().map(|(name, _)| name.clone()).collect();
     let unique = (changelog && !key.is_empty()).then_some(key);
     Ok(ScanPlan {
@@ -190,26 +191,6 @@ pub(crate) fn plan(
         changelog,
         unique,
     })
-}
-
-/// How often a table that rows are looked up in is read again.
-fn lookup_refresh_ms(table: &CreateTable) -> Result<Option<i64>, SqlDiagnostic> {
-    let option = |key: &str| table.options.iter().find(|o| o.key == key);
-    if let Some(cache) = option(options::LOOKUP_CACHE)
-        && !cache.value.eq_ignore_ascii_case("full")
-    {
-        let message = format!("'{}' is '{}', but a table is cached whole", cache.key, cache.value);
-        return Err(error("E0402", cache.value_at.clone(), message, "write 'FULL'"));
-    }
-    let Some(every) = option(options::LOOKUP_RELOAD) else { return Ok(None) };
-    let ms = options::duration(&every.value).and_then(|d| super::translate::milliseconds(&d));
-    match ms.filter(|ms| *ms > 0) {
-        Some(ms) => Ok(Some(ms)),
-        None => {
-            let message = format!("'{}' is '{}', but must be a duration", every.key, every.value);
-            Err(error("E0402", every.value_at.clone(), message, "for example '10 min'"))
-        }
-    }
 }
 
 pub(crate) fn source(name: &str, plan: ScanPlan) -> ScanSource {
@@ -285,6 +266,7 @@ fn interval_ms(text: &str) -> Option<i64> {
     use datafusion_sql::sqlparser::parser::Parser;
     let functions = crate::registry::Functions::new();
     let provider = crate::registry::Provider::new(&functions);
+    crate::parse_budget::allow(text.len());
     let mut parser = Parser::new(&super::dialect::DIALECT).try_with_sql(text).ok()?;
     let ast = parser.parse_expr().ok()?;
     let planner = SqlToRel::new(&provider);

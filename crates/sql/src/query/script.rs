@@ -41,6 +41,8 @@ pub(crate) struct Script<'a> {
     /// Where `/*+ ... */` stand.
     pub(crate) hints: Vec<Range<usize>>,
     line_starts: Vec<usize>,
+    /// Which lines have characters of one byte only.
+    ascii_lines: Vec<bool>,
 }
 
 pub(crate) fn error(
@@ -67,7 +69,9 @@ impl<'a> Script<'a> {
         }
         let mut line_starts = vec![0];
         line_starts.extend(text.match_indices('\n').map(|(at, _)| at + 1));
-        let mut script = Self { text, tokens: Vec::new(), hints: Vec::new(), line_starts };
+        let ascii_lines = text.split('\n').map(str::is_ascii).collect();
+        let (tokens, hints) = (Vec::new(), Vec::new());
+        let mut script = Self { text, tokens, hints, line_starts, ascii_lines };
         let all = Tokenizer::new(&DIALECT, text).tokenize_with_location().map_err(|failed| {
             let at = script.offset(failed.location);
             let help = "a quote or a comment may not be closed";
@@ -97,8 +101,13 @@ impl<'a> Script<'a> {
         let Some(start) = line.checked_sub(1).and_then(|l| self.line_starts.get(l)) else {
             return if line == 0 { 0 } else { self.text.len() };
         };
+        let column = column.saturating_sub(1);
+        // Every token asks this: counting characters of one long line would take for ever.
+        if self.ascii_lines[line - 1] {
+            return (start + column).min(self.text.len());
+        }
         let rest = &self.text[*start..];
-        let found = rest.char_indices().nth(column.saturating_sub(1));
+        let found = rest.char_indices().nth(column);
         found.map_or(self.text.len(), |(at, _)| start + at)
     }
 
@@ -146,8 +155,14 @@ impl<'a> Script<'a> {
             (Some(first), Some(last)) if last.at.end > first.at.start => {
                 first.at.start..last.at.end
             }
-            _ => self.text.len().saturating_sub(1)..self.text.len(),
+            _ => self.last_before(self.text.len()),
         }
+    }
+
+    /// The character that ends at byte `end`.
+    fn last_before(&self, end: usize) -> Range<usize> {
+        let last = self.text[..end].chars().next_back().map_or(0, char::len_utf8);
+        end - last..end
     }
 
     /// Where the word `name` stands within `tokens`.
@@ -214,7 +229,7 @@ impl<'s, 'a> Cursor<'s, 'a> {
             None => {
                 let last = self.script.tokens.get(self.end.saturating_sub(1));
                 let end = last.map_or(self.script.text.len(), |t| t.at.end);
-                end.saturating_sub(1)..end
+                self.script.last_before(end)
             }
         }
     }

@@ -21,6 +21,7 @@ const MAX_SETS: usize = 1024;
 
 /// `SELECT * FROM relation`.
 pub(crate) fn select_all(relation: TableFactor) -> Option<Select> {
+    crate::parse_budget::allow(1);
     let mut parser = Parser::new(&DIALECT).try_with_sql("SELECT * FROM t").ok()?;
     let SetExpr::Select(mut select) = *parser.parse_query().ok()?.body else { return None };
     select.from.first_mut()?.relation = relation;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use datafusion_sql::sqlparser::tokenizer::Token;
+use planner::diagnostic::closest;
 use planner::sql::SqlDiagnostic;
 
 use super::alter::{self, Alter};
@@ -63,7 +64,13 @@ pub(crate) struct Insert {
     pub(crate) query: Range<usize>,
 }
 
-const STARTS: &[&str] = &[
+/// What may stand behind EXPLAIN. Advice is always given, as warnings, and there is no other
+/// plan than the one that is run.
+pub(crate) const EXPLAIN_DETAILS: [&str; 4] =
+    ["CHANGELOG_MODE", "ESTIMATED_COST", "JSON_EXECUTION_PLAN", "PLAN_ADVICE"];
+
+/// The words that statements start with.
+pub(crate) const STARTS: &[&str] = &[
     "CREATE", "INSERT", "SET", "SELECT", "WITH", "VALUES", "EXECUTE", "BEGIN", "END", "EXPLAIN",
     "ALTER", "DROP", "SHOW", "DESCRIBE", "DESC", "USE", "RESET",
 ];
@@ -286,15 +293,22 @@ fn setting(cursor: &mut Cursor<'_, '_>) -> Result<Statement, SqlDiagnostic> {
 
 fn explain(script: &Script<'_>, cursor: &mut Cursor<'_, '_>) -> Result<Statement, SqlDiagnostic> {
     cursor.at += 1;
-    let known = ["CHANGELOG_MODE", "ESTIMATED_COST", "JSON_EXECUTION_PLAN", "PLAN_ADVICE"];
     let mut details = Vec::new();
     loop {
         let word = cursor.peek().map(|t| t.keyword()).unwrap_or_default();
-        if known.contains(&word.as_str()) {
+        if EXPLAIN_DETAILS.contains(&word.as_str()) {
             details.push(word);
             cursor.at += 1;
             cursor.eat_token(&Token::Comma);
         } else if !cursor.eat(&["PLAN", "FOR"]) {
+            let meant = closest(&word, EXPLAIN_DETAILS.iter().copied());
+            if let Some(meant) = meant.filter(|_| !STARTS.contains(&word.as_str())) {
+                let help = format!("EXPLAIN takes {}", EXPLAIN_DETAILS.join(", "));
+                let message = format!("EXPLAIN has no detail {word}");
+                let mut found = error("E0502", cursor.here(), message, help);
+                found.label = Some(format!("did you mean `{meant}`?"));
+                return Err(found);
+            }
             break;
         }
     }

@@ -5,6 +5,7 @@ use planner::sql::{SqlPlan, SqlPlanner, SqlRequest};
 use super::Planner;
 
 mod corpus;
+mod docs;
 
 pub(super) fn plan(text: &str) -> Result<SqlPlan, Vec<planner::sql::SqlDiagnostic>> {
     let connectors = connectors::all();
@@ -165,6 +166,29 @@ CREATE TABLE b (x BIGINT, y STRING) WITH ('connector' = 'blackhole');
         pushdown("INSERT INTO a SELECT bid.price FROM ev WHERE event_type = 2 OR event_type = 1;"),
         r#"{"bid": ["price"]} {}"#
     );
+}
+
+#[test]
+fn estimated_cost_says_what_is_known() {
+    let of = |bids: &str, query: &str| {
+        let tables = TABLES.replace("'table' = 'bid'", &format!("'table' = 'bid'{bids}"));
+        let said = plan(&format!("{tables}EXPLAIN ESTIMATED_COST, CHANGELOG_MODE {query}"));
+        let answer = said.unwrap_or_else(|d| panic!("{d:?}")).answers.remove(0);
+        let lines: Vec<String> = answer.rows.into_iter().map(|mut row| row.remove(0)).collect();
+        lines.join("\n")
+    };
+    let counted =
+        of(", 'events.num' = '5000'", "SELECT auction, COUNT(*) FROM bid GROUP BY auction");
+    assert!(counted.contains("rows=<=5000"), "{counted}");
+    assert!(counted.contains("rows=<=10000"), "a row and what it replaces:\n{counted}");
+    assert!(counted.contains("state={1 accumulator per (auction); never freed"), "{counted}");
+    assert!(counted.contains("changelogMode=[I,UB,UA,D]"), "{counted}");
+    let endless = of("", "SELECT auction, url FROM bid LIMIT 3");
+    assert!(endless.contains("rows=endless") && endless.contains("rows=<=3"), "{endless}");
+    // Texts have no width.
+    assert!(endless.contains("rowBytes=~"), "{endless}");
+    let join = "SELECT b.auction FROM bid b JOIN auction a ON b.auction = a.id";
+    assert!(of("", join).contains("all rows of the left side, never freed"));
 }
 
 /// What `docs/sql/functions.md` says of queries.

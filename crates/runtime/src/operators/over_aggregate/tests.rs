@@ -60,23 +60,23 @@ fn frames_grow_in_order_of_time_and_peers_see_each_other() {
 
 #[test]
 fn ranks_and_lags_follow_arrival_in_processing_time() {
-    let lag = |offset, name: &str| OverCall {
-        name: name.into(),
-        function: OverFunction::Lag { column: "v".into(), offset },
+    let lag = |offset, name: &str, default: Option<&str>| {
+        let (column, default) = ("v".into(), default.map(str::to_owned));
+        OverCall { name: name.into(), function: OverFunction::Lag { column, offset, default } }
     };
     let number = OverCall { name: "r".into(), function: OverFunction::RowNumber };
     let spec = OverAggregate {
         keys: vec!["k".into()],
-        calls: vec![number, lag(1, "one"), lag(2, "two")],
+        calls: vec![number, lag(1, "one", None), lag(2, "two", Some("v"))],
         ..OverAggregate::default()
     };
     let script = "
         > a 1
         > b 9
         > a 2
-        < a 1 1 null null
-        < b 9 1 null null
-        < a 2 2 1 null
+        < a 1 1 null 1
+        < b 9 1 null 9
+        < a 2 2 1 2
         > restore
         > a 3
         > a 4

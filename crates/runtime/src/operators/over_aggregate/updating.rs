@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt8Array, UInt32Array};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, UInt8Array, UInt32Array};
 use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
@@ -21,6 +21,7 @@ use state::{TableId, ValueType};
 use super::frames::Frames;
 use super::history::History;
 use super::needed_columns;
+use super::neighbours::{self, Neighbours};
 use super::steps::Steps;
 use crate::operator::{Operator, OperatorContext, Output};
 use crate::operators::accumulator::{AccumulatorOptions, Accumulators};
@@ -61,6 +62,10 @@ struct Reach {
     before: Option<usize>,
     /// Rows behind a change whose results depend on it; `None`: all.
     behind: Option<usize>,
+    /// Rows before a change whose results depend on it.
+    ahead: usize,
+    /// Results depend on how many rows there are.
+    total: bool,
     /// Rows that are equal in order see each other.
     peers: bool,
 }
@@ -68,7 +73,7 @@ struct Reach {
 impl Reach {
     fn new(spec: &OverAggregate) -> Self {
         let mut rows = spec.preceding.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-        let (mut numbered, mut ranked) = (false, false);
+        let (mut numbered, mut ranked, mut total, mut ahead) = (false, false, false, 0);
         for call in &spec.calls {
             match &call.function {
                 OverFunction::Lag { offset, .. } => {
@@ -76,12 +81,19 @@ impl Reach {
                 }
                 OverFunction::RowNumber => numbered = true,
                 OverFunction::Rank | OverFunction::DenseRank => ranked = true,
+                OverFunction::Lead { offset, .. } => ahead = ahead.max(*offset as usize),
+                OverFunction::Ntile { .. } | OverFunction::PercentRank | OverFunction::CumeDist => {
+                    total = true;
+                }
                 OverFunction::Aggregate(_) => {}
             }
         }
+        let all = ranked || total;
         Self {
-            before: rows.filter(|_| !ranked),
-            behind: rows.filter(|_| !ranked && !numbered),
+            before: rows.filter(|_| !all),
+            behind: rows.filter(|_| !all && !numbered),
+            ahead,
+            total,
             peers: spec.unit == OverUnit::Range,
         }
     }
@@ -123,6 +135,13 @@ impl<'a> Sequences<'a> {
             self.count += 1;
         }
         base
+    }
+}
+
+impl Sequences<'_> {
+    /// Per row, how many rows its key has, where all of them are here.
+    fn sizes(&self) -> Vec<i64> {
+        neighbours::sizes(&self.groups)
     }
 }
 
@@ -236,11 +255,17 @@ impl UpdatingOverOperator {
                 start -= 1;
             }
         }
+        let ahead = self.reach.ahead;
+        start = if self.reach.total { 0 } else { start.saturating_sub(ahead) };
         let behind = self.reach.behind.map_or(same_back, |rows| rows.min(same_back));
         let (old_end, new_end) = (old_len - same_back + behind, new_len - same_back + behind);
         let from = self.reach.before.map_or(0, |rows| start.saturating_sub(rows));
-        let old = sequences.add(from, (from..old_end).map(|at| (old.sort_key(at), old.row(at))));
-        let rows = now.get(from..new_end).unwrap_or_default();
+        let (old_read, new_read) = (
+            old_len.min(old_end.saturating_add(ahead)),
+            new_len.min(new_end.saturating_add(ahead)),
+        );
+        let old = sequences.add(from, (from..old_read).map(|at| (old.sort_key(at), old.row(at))));
+        let rows = now.get(from..new_read).unwrap_or_default();
         let new = sequences.add(from, rows.iter().map(|row| (row.sort_key, row.row)));
         Ok(Some(Affected { now, start, old_end, new_end, old, new }))
     }
@@ -274,9 +299,33 @@ impl UpdatingOverOperator {
                     results.push(long(sequences.peers.iter().map(|peer| peer + 1).collect()));
                 }
                 OverFunction::DenseRank => results.push(long(sequences.dense.clone())),
-                OverFunction::Lag { column, offset } => {
-                    let column = own.column(column_index(&self.arguments, column)?);
-                    results.push(take(column, &lag(&sequences.groups, *offset as usize), None)?);
+                OverFunction::Lag { column, offset, default } => {
+                    let rows = neighbours::before(&sequences.groups, *offset as usize);
+                    let rows = Neighbours { rows, first: 0 };
+                    results.push(rows.values(column, default.as_deref(), &own)?);
+                }
+                OverFunction::Lead { column, offset, default } => {
+                    let rows = neighbours::behind(&sequences.groups, *offset as usize);
+                    let rows = Neighbours { rows, first: 0 };
+                    results.push(rows.values(column, default.as_deref(), &own)?);
+                }
+                OverFunction::Ntile { parts } => {
+                    let rows = sequences.positions.iter().zip(sequences.sizes());
+                    let part = |(at, rows): (&usize, i64)| {
+                        neighbours::part(*at as i64, rows, i64::from(*parts))
+                    };
+                    results.push(long(rows.map(part).collect()));
+                }
+                OverFunction::PercentRank => {
+                    let rows = sequences.peers.iter().zip(sequences.sizes());
+                    let shares = rows.map(|(peer, rows)| *peer as f64 / (rows - 1).max(1) as f64);
+                    results.push(Arc::new(Float64Array::from_iter_values(shares)));
+                }
+                OverFunction::CumeDist => {
+                    let counts = neighbours::up_to_peers(&sequences.groups, &sequences.peers);
+                    let rows = counts.into_iter().zip(sequences.sizes());
+                    let shares = rows.map(|(count, rows)| count as f64 / rows as f64);
+                    results.push(Arc::new(Float64Array::from_iter_values(shares)));
                 }
             }
         }
@@ -350,15 +399,6 @@ impl Affected<'_> {
             }
         }
     }
-}
-
-/// Per row, the row `offset` before it in its group.
-fn lag(groups: &[u32], offset: usize) -> UInt32Array {
-    let before = |row: usize| {
-        let other = row.checked_sub(offset)?;
-        (groups[other] == groups[row]).then_some(other as u32)
-    };
-    (0..groups.len()).map(before).collect()
 }
 
 impl Operator for UpdatingOverOperator {

@@ -1,6 +1,6 @@
 //! Scripts, and random streams against sorting.
 
-use model::operator_spec::OrderBy;
+use model::operator_spec::{OrderBy, RankFunction};
 use proptest::prelude::*;
 
 use super::*;
@@ -161,6 +161,85 @@ fn per_window_the_ranking_comes_when_the_window_closes() {
 }
 
 #[test]
+fn rows_that_are_equal_in_order_share_a_rank() {
+    let spec = |n, function| TopN { function, ..spec(n, Some("rank"), false, true) };
+    check(
+        || top(&spec(2, RankFunction::Rank), INPUT),
+        &[schema(INPUT)],
+        "
+        > a 5 x
+        > a 5 y
+        > a 1 u
+        < +I a 5 x 1
+        < +I a 5 y 1
+        > restore
+        > a 5 z
+        < +I a 5 z 1
+        > a 6 w
+        < +I a 6 w 1
+        < -U a 5 x 1
+        < +U a 5 x 2
+        < -U a 5 y 1
+        < +U a 5 y 2
+        < -U a 5 z 1
+        < +U a 5 z 2
+        > a 7 v
+        < -D a 5 x 2
+        < -D a 5 y 2
+        < -D a 5 z 2
+        < +I a 7 v 1
+        < -U a 6 w 1
+        < +U a 6 w 2
+        ",
+    );
+    check(
+        || top(&spec(2, RankFunction::DenseRank), CHANGELOG),
+        &[schema(CHANGELOG)],
+        "
+        > +I a 5 x
+        > +I a 5 y
+        > +I a 1 u
+        > +I a 0 t
+        < +I a 5 x 1
+        < +I a 5 y 1
+        < +I a 1 u 2
+        > restore
+        > +I a 9 w
+        < -D a 1 u 2
+        < +I a 9 w 1
+        < -U a 5 x 1
+        < +U a 5 x 2
+        < -U a 5 y 1
+        < +U a 5 y 2
+        > -D a 9 w
+        < -D a 9 w 1
+        < -U a 5 x 2
+        < +U a 5 x 1
+        < -U a 5 y 2
+        < +U a 5 y 1
+        < +I a 1 u 2
+        ",
+    );
+    check_keyed(
+        || top(&TopN { per_window: true, ..spec(2, RankFunction::Rank) }, WINDOWED),
+        &[schema(WINDOWED)],
+        &[&["k"]],
+        "
+        > a 5 @0s @10s
+        > a 7 @0s @10s
+        > a 7 @0s @10s
+        > restore 2
+        > a 7 @0s @10s
+        > watermark 9999ms
+        < a 7 @0s @10s 1
+        < a 7 @0s @10s 1
+        < a 7 @0s @10s 1
+        < watermark 9999ms
+        ",
+    );
+}
+
+#[test]
 fn bad_specs_are_refused() {
     let mut bad = spec(1, None, true, true);
     assert!(top(&bad, INPUT).err().unwrap().message().contains("window_start"));
@@ -183,17 +262,27 @@ fn apply(table: &mut Vec<String>, batch: &RecordBatch) {
 }
 
 /// The first `n` of every key, with their ranks when asked for. Names are in order of arrival.
-fn expected(live: &[(i64, i64, usize)], n: usize, descending: bool, rank: bool) -> Vec<String> {
-    let mut rows = live.to_vec();
-    rows.sort_by_key(|(k, v, name)| (*k, if descending { -v } else { *v }, *name));
+fn expected(live: &[(i64, i64, usize)], spec: &TopN) -> Vec<String> {
+    let descending = spec.order_by[0].descending;
+    let before = |one: &(i64, i64, usize), other: &(i64, i64, usize)| {
+        one.0 == other.0 && if descending { one.1 > other.1 } else { one.1 < other.1 }
+    };
     let mut lines = Vec::new();
-    let (mut key, mut place) = (i64::MIN, 0);
-    for (k, v, name) in rows {
-        place = if k == key { place + 1 } else { 1 };
-        key = k;
-        if place <= n {
-            let suffix = if rank { format!(" {place}") } else { String::new() };
-            lines.push(format!("{k} {v} {name}{suffix}"));
+    for row in live {
+        let smaller = live.iter().filter(|other| before(other, row));
+        let place = 1 + match spec.function {
+            RankFunction::Rank => smaller.count(),
+            RankFunction::DenseRank => {
+                smaller.map(|other| other.1).collect::<std::collections::BTreeSet<_>>().len()
+            }
+            RankFunction::RowNumber => {
+                let earlier = |o: &&(i64, i64, usize)| (o.0, o.1) == (row.0, row.1) && o.2 < row.2;
+                smaller.count() + live.iter().filter(earlier).count()
+            }
+        };
+        if place <= spec.n as usize && place > spec.offset as usize {
+            let suffix = spec.rank_column.as_ref().map(|_| format!(" {place}"));
+            lines.push(format!("{} {} {}{}", row.0, row.1, row.2, suffix.unwrap_or_default()));
         }
     }
     lines.sort();
@@ -211,9 +300,14 @@ proptest! {
         changelog in any::<bool>(),
         batch in 1..20_usize,
         parallelism in 1..4_u32,
+        function in prop::sample::select(vec![
+            RankFunction::RowNumber, RankFunction::Rank, RankFunction::DenseRank,
+        ]),
+        offset in 0..2_u32,
     ) {
         let text = if changelog { "k BIGINT, v BIGINT, name BIGINT, $row_kind" } else { "k BIGINT, v BIGINT, name BIGINT" };
-        let spec = spec(n, rank.then_some("rank"), false, descending);
+        let first = spec(n, rank.then_some("rank"), false, descending);
+        let spec = TopN { function, offset: offset.min(n - 1), ..first };
         let make = || top(&spec, text);
         let mut harness = Harness::new(&make, vec![vec![0]]);
         let mut live: Vec<(i64, i64, usize)> = Vec::new();
@@ -238,7 +332,7 @@ proptest! {
             harness.take_batches().iter().for_each(|output| apply(&mut table, output));
             table.sort();
             let (_, live) = &chunk[chunk.len() - 1];
-            prop_assert_eq!(&table, &expected(live, n as usize, descending, rank));
+            prop_assert_eq!(&table, &expected(live, &spec));
         }
     }
 }

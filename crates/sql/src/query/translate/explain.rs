@@ -4,7 +4,7 @@ use datafusion_expr::LogicalPlan;
 use model::operator_spec::OperatorSpec;
 use model::row_kind;
 
-use super::Translator;
+use super::{Translator, cost};
 
 /// One line per operator, from sink to sources, with what the details ask for.
 pub(crate) fn lines(
@@ -49,6 +49,9 @@ fn tree(
         } else {
             "  changelogMode=[I]"
         });
+    }
+    if asks("ESTIMATED_COST") {
+        line.push_str(&cost::estimate(translator, index));
     }
     out.push(line);
     for input in op.ports.iter().flatten() {

@@ -4,10 +4,12 @@
 //! `query`.
 
 mod aggregate;
+mod cost;
 pub(crate) mod explain;
 mod grouping;
 mod join;
 mod match_recognize;
+mod over;
 mod rank;
 mod rows;
 mod set;

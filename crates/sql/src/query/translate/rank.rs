@@ -1,21 +1,15 @@
-//! ROW_NUMBER() OVER (...) <= n as top-N or deduplication, and OVER aggregates.
+//! ROW_NUMBER(), RANK() or DENSE_RANK() OVER (...) <= n as top-N or deduplication.
 
 use datafusion_common::{DFSchema, ScalarValue};
-use datafusion_expr::expr::{Sort as SortExpr, WindowFunction, WindowFunctionDefinition};
+use datafusion_expr::expr::{Sort as SortExpr, WindowFunction};
 use datafusion_expr::logical_plan::{Filter, Window as PlanWindow};
 use datafusion_expr::utils::conjunction;
-use datafusion_expr::{
-    BinaryExpr, Expr, LogicalPlan, Operator, WindowFrame, WindowFrameBound, WindowFrameUnits,
-};
-use model::operator_spec::{
-    AggregateCall, AggregateFunction, Deduplicate, Keep, OperatorSpec, OrderBy, OverAggregate,
-    OverCall, OverFunction, OverUnit, TopN,
-};
+use datafusion_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+use model::operator_spec::{Deduplicate, Keep, OperatorSpec, OrderBy, RankFunction, TopN};
 
+use super::over::window_call;
 use super::rows::parts;
 use super::{Column, Result, Stream, Time, Translator};
-use crate::query::functions::aggregate_of;
-use crate::query::relations::milliseconds;
 
 /// The least and greatest rank that a condition lets through.
 #[derive(Clone, Copy)]
@@ -31,9 +25,12 @@ impl Translator<'_> {
         let [expr] = window.window_expr.as_slice() else { return Ok(None) };
         let Some(call) = window_call(expr) else { return Ok(None) };
         let name = call.fun.name().to_owned();
-        if !["row_number", "rank", "dense_rank"].contains(&name.as_str()) {
-            return Ok(None);
-        }
+        let function = match name.as_str() {
+            "row_number" => RankFunction::RowNumber,
+            "rank" => RankFunction::Rank,
+            "dense_rank" => RankFunction::DenseRank,
+            _ => return Ok(None),
+        };
         let rank = window.schema.fields().len() - 1;
         let mut ranks = Ranks { first: 1, last: None };
         let mut rest = Vec::new();
@@ -47,16 +44,11 @@ impl Translator<'_> {
             }
         }
         let Some(last) = ranks.last else { return Ok(None) };
-        if name != "row_number" {
-            let message =
-                format!("{}() with a limit cannot be run on a stream", name.to_uppercase());
-            return Err(self.failed("E0526", message, "use ROW_NUMBER(), as in Flink"));
-        }
         if last < 1 || last < ranks.first || last > i64::from(u32::MAX) {
-            let message = "the condition on ROW_NUMBER() lets no row through";
+            let message = format!("the condition on {}() lets no row through", name.to_uppercase());
             return Err(self.failed("E0526", message, "ranks count from 1"));
         }
-        let stream = self.top(window, call, (ranks.first, last))?;
+        let stream = self.top(window, (call, function), (ranks.first, last))?;
         match conjunction(rest) {
             Some(rest) => self.keep(stream, &rest, &window.schema).map(Some),
             None => Ok(Some(stream)),
@@ -66,9 +58,10 @@ impl Translator<'_> {
     fn top(
         &mut self,
         window: &PlanWindow,
-        call: &WindowFunction,
+        (call, function): (&WindowFunction, RankFunction),
         (first, last): (i64, i64),
     ) -> Result<Stream> {
+        let name = call.fun.name();
         let schema = window.input.schema();
         let mut input = self.plan(&window.input)?;
         input = self.assign_windows(input)?;
@@ -77,13 +70,14 @@ impl Translator<'_> {
         let (input, keys) = self.computed(input, &partition, schema)?;
         let order = &call.params.order_by;
         if let [one] = order.as_slice()
+            && function == RankFunction::RowNumber
             && let Some(stream) = self.first_or_last(&input, &keys, one, schema, (first, last))?
         {
             return Ok(stream);
         }
         let (input, order_by) = self.ordering(input, order, schema)?;
         if order_by.is_empty() {
-            let message = "ROW_NUMBER() needs ORDER BY in its OVER clause";
+            let message = format!("{}() needs ORDER BY in its OVER clause", name.to_uppercase());
             return Err(self.failed("E0526", message, "OVER (PARTITION BY k ORDER BY x DESC)"));
         }
         let attached = input.attached.as_ref();
@@ -96,14 +90,16 @@ impl Translator<'_> {
             false => keys,
         };
         if !per_window {
-            self.warn_unbounded("ROW_NUMBER()", "the number of keys times the rows kept of each");
+            let growth = "the number of keys times the rows kept of each";
+            self.warn_unbounded(&format!("{}()", name.to_uppercase()), growth);
         }
-        let rank_column = Self::fresh(self.schema(&input), &[], "row_number");
+        let rank_column = Self::fresh(self.schema(&input), &[], name);
         let spec = TopN {
             keys: keys.clone(),
             n: u32::try_from(last).unwrap_or(u32::MAX),
             offset: u32::try_from(first - 1).unwrap_or(0),
             order_by,
+            function,
             rank_column: Some(rank_column.clone()),
             per_window,
             ttl_ms: self.ttl_ms.filter(|_| !per_window),
@@ -113,9 +109,11 @@ impl Translator<'_> {
         let mut columns = input.columns.clone();
         columns.iter_mut().filter(|_| !per_window).for_each(|c| c.time = Time::No);
         columns.push(Column::plain(&rank_column));
-        let unique = match last == 1 {
-            true => Some(keys),
-            false => Some(keys.into_iter().chain([rank_column]).collect()),
+        let unique = match (function, last) {
+            // Several rows may share a rank.
+            (RankFunction::Rank | RankFunction::DenseRank, _) => input.unique.clone(),
+            (RankFunction::RowNumber, 1) => Some(keys),
+            _ => Some(keys.into_iter().chain([rank_column]).collect()),
         };
         let attached = input.attached.clone().filter(|_| per_window);
         Ok(Stream { op, columns, window: None, attached, unique: unique.filter(|_| !per_window) })
@@ -181,217 +179,6 @@ impl Translator<'_> {
             .collect();
         Ok((stream, order_by))
     }
-
-    /// Aggregates over the rows before each row.
-    pub(super) fn over(&mut self, window: &PlanWindow) -> Result<Stream> {
-        let schema = window.input.schema();
-        let mut stream = self.plan(&window.input)?;
-        stream = self.assign_windows(stream)?;
-        let Some(first) = calls_of(window).next() else {
-            return Err(self.failed("E0520", "an OVER clause without a call", ""));
-        };
-        let partition: Vec<(&Expr, &str)> =
-            first.params.partition_by.iter().map(|e| (e, "key")).collect();
-        let (stream, keys) = self.computed(stream, &partition, schema)?;
-        let (mut stream, time_column, order_by) =
-            self.over_order(stream, &first.params.order_by, schema)?;
-        let updates = !order_by.is_empty();
-        let framed = calls_of(window).find(|c| is_aggregate(c)).unwrap_or(first);
-        let (unit, preceding) = self.frame(&framed.params.window_frame)?;
-        if updates && unit == OverUnit::Range && preceding.is_some() {
-            let message = "a RANGE that begins somewhere must be ordered by a time attribute";
-            let help = "ROWS BETWEEN n PRECEDING AND CURRENT ROW";
-            return Err(self.failed("E0526", message, help));
-        }
-        if updates {
-            self.warn_unbounded("OVER", "the number of rows");
-        } else if preceding.is_none() && !keys.is_empty() {
-            self.warn_unbounded("OVER", "the number of keys");
-        }
-        let mut calls = Vec::new();
-        let mut names = Vec::new();
-        for call in calls_of(window) {
-            if is_aggregate(call) && self.frame(&call.params.window_frame)? != (unit, preceding) {
-                let message = "OVER clauses of one SELECT have different frames";
-                let help = "compute one of them in a subquery around the other";
-                return Err(self.failed("E0526", message, help));
-            }
-            let (with, function) = self.over_function(stream, call, schema)?;
-            stream = with;
-            let wanted = format!("{}_over", call.fun.name());
-            let name = Self::fresh(self.schema(&stream), &names, &wanted);
-            names.push(name.clone());
-            calls.push(OverCall { name, function });
-        }
-        let ttl_ms = self.ttl_ms;
-        let spec = OverAggregate { keys, time_column, order_by, unit, preceding, calls, ttl_ms };
-        let op = self.add(OperatorSpec::OverAggregate(spec), "over", vec![vec![stream.op]])?;
-        let mut columns = stream.columns;
-        columns.extend(names.iter().map(|n| Column::plain(n)));
-        if updates {
-            columns.iter_mut().for_each(|c| c.time = Time::No);
-            return Ok(Stream { op, columns, window: None, attached: None, unique: stream.unique });
-        }
-        Ok(Stream { op, columns, window: None, attached: stream.attached, unique: None })
-    }
-
-    /// The time attribute that orders an OVER, or, for rows that change or that are ordered
-    /// otherwise, the columns that do.
-    fn over_order(
-        &mut self,
-        stream: Stream,
-        order: &[SortExpr],
-        schema: &DFSchema,
-    ) -> Result<(Stream, Option<String>, Vec<OrderBy>)> {
-        if let [one] = order
-            && one.asc
-            && !self.is_changelog(&stream)
-        {
-            match self.column(&one.expr, schema, &stream) {
-                Some(Column { time: Time::Row, name, .. }) => {
-                    let name = name.clone();
-                    return Ok((stream, Some(name), Vec::new()));
-                }
-                Some(Column { time: Time::Processing, .. }) => {
-                    return Ok((stream, None, Vec::new()));
-                }
-                _ => {}
-            }
-        }
-        if order.is_empty() {
-            let message = "OVER on a stream needs ORDER BY: which rows come before a row?";
-            let help = "ORDER BY the column with WATERMARK FOR, which keeps the least state";
-            return Err(self.failed("E0526", message, help));
-        }
-        let (stream, order_by) = self.ordering(stream, order, schema)?;
-        Ok((stream, None, order_by))
-    }
-
-    fn over_function(
-        &mut self,
-        stream: Stream,
-        call: &WindowFunction,
-        schema: &DFSchema,
-    ) -> Result<(Stream, OverFunction)> {
-        let args: Vec<(&Expr, &str)> = call.params.args.iter().map(|e| (e, "arg")).collect();
-        match &call.fun {
-            WindowFunctionDefinition::AggregateUDF(f) => {
-                let Some(function) = aggregate_of(f.name()) else {
-                    return Err(self.failed(
-                        "E0512",
-                        format!("unknown aggregate `{}`", f.name()),
-                        "",
-                    ));
-                };
-                let constant =
-                    matches!(call.params.args.as_slice(), [Expr::Literal(v, _)] if !v.is_null());
-                let args = if constant && f.name() == "count" { Vec::new() } else { args };
-                let (stream, names) = self.computed(stream, &args, schema)?;
-                let call = AggregateCall {
-                    function,
-                    column: names.into_iter().next(),
-                    distinct: call.params.distinct,
-                    keep_type: true,
-                    ..AggregateCall::default()
-                };
-                Ok((stream, OverFunction::Aggregate(call)))
-            }
-            WindowFunctionDefinition::WindowUDF(f) => match f.name() {
-                "row_number" => Ok((stream, OverFunction::RowNumber)),
-                "rank" => Ok((stream, OverFunction::Rank)),
-                "dense_rank" => Ok((stream, OverFunction::DenseRank)),
-                "lag" if args.len() > 2 => {
-                    let message = "LAG() takes no default for rows that are not there";
-                    Err(self.failed("E0526", message, "COALESCE(LAG(column, 1), value)"))
-                }
-                "first_value" | "last_value" => {
-                    let (stream, names) = self.computed(stream, &args, schema)?;
-                    let first = f.name() == "first_value";
-                    let function =
-                        if first { AggregateFunction::First } else { AggregateFunction::Last };
-                    let column = names.into_iter().next();
-                    let call =
-                        AggregateCall { function, column, keep_type: true, ..Default::default() };
-                    Ok((stream, OverFunction::Aggregate(call)))
-                }
-                "lag" => {
-                    let offset = match call.params.args.get(1) {
-                        None => 1,
-                        Some(Expr::Literal(ScalarValue::Int64(Some(n)), _)) if *n > 0 => {
-                            u32::try_from(*n).unwrap_or(u32::MAX)
-                        }
-                        Some(_) => {
-                            let message = "the offset of LAG must be a number from 1";
-                            return Err(self.failed("E0526", message, "LAG(column, 1)"));
-                        }
-                    };
-                    if call.params.args.len() > 2 {
-                        let message = "LAG with a value for the first rows cannot be run";
-                        let help = "LAG(column, n) is NULL there";
-                        return Err(self.failed("E0526", message, help));
-                    }
-                    let (stream, names) =
-                        self.computed(stream, &args[..1.min(args.len())], schema)?;
-                    let column = names.into_iter().next().unwrap_or_default();
-                    Ok((stream, OverFunction::Lag { column, offset }))
-                }
-                other => {
-                    let message =
-                        format!("{}() looks ahead, which a stream cannot", other.to_uppercase());
-                    Err(self.failed("E0526", message, "use LAG()"))
-                }
-            },
-        }
-    }
-
-    fn frame(&self, frame: &WindowFrame) -> Result<(OverUnit, Option<i64>)> {
-        let refuse = |message: &str| {
-            let help = "ROWS BETWEEN n PRECEDING AND CURRENT ROW, or RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND CURRENT ROW";
-            self.failed("E0526", message, help)
-        };
-        let to_current = matches!(frame.end_bound, WindowFrameBound::CurrentRow);
-        if !to_current {
-            return Err(refuse("the frame of OVER on a stream ends at the current row"));
-        }
-        let unit = match frame.units {
-            WindowFrameUnits::Rows => OverUnit::Rows,
-            WindowFrameUnits::Range => OverUnit::Range,
-            WindowFrameUnits::Groups => return Err(refuse("OVER takes ROWS or RANGE")),
-        };
-        let preceding = match &frame.start_bound {
-            WindowFrameBound::Preceding(v) if v.is_null() => None,
-            WindowFrameBound::Preceding(v) => {
-                let found = match (unit, v) {
-                    (OverUnit::Rows, ScalarValue::UInt64(Some(n))) => i64::try_from(*n).ok(),
-                    (OverUnit::Rows, ScalarValue::Int64(Some(n))) => Some(*n),
-                    (_, value) => milliseconds(&Expr::Literal(value.clone(), None)),
-                };
-                Some(found.ok_or_else(|| refuse("the frame's start is not understood"))?)
-            }
-            WindowFrameBound::CurrentRow => Some(0),
-            WindowFrameBound::Following(_) => {
-                return Err(refuse("the frame of OVER on a stream looks back only"));
-            }
-        };
-        Ok((unit, preceding))
-    }
-}
-
-fn calls_of(window: &PlanWindow) -> impl Iterator<Item = &WindowFunction> {
-    window.window_expr.iter().filter_map(window_call)
-}
-
-/// Whether the call's frame counts.
-fn is_aggregate(call: &WindowFunction) -> bool {
-    matches!(call.fun, WindowFunctionDefinition::AggregateUDF(_))
-}
-
-fn window_call(expr: &Expr) -> Option<&WindowFunction> {
-    match expr {
-        Expr::Alias(alias) => window_call(&alias.expr),
-        Expr::WindowFunction(call) => Some(call),
-        _ => None,
-    }
 }
 
 /// What a condition says about the rank, in column `rank` of `schema`.
@@ -409,10 +196,10 @@ fn rank_bound(part: &Expr, schema: &DFSchema, rank: usize) -> Option<Ranks> {
             };
             Some(match op {
                 Operator::LtEq => Ranks { first: 1, last: Some(n) },
-                Operator::Lt => Ranks { first: 1, last: Some(n - 1) },
+                Operator::Lt => Ranks { first: 1, last: Some(n.saturating_sub(1)) },
                 Operator::Eq => Ranks { first: n, last: Some(n) },
                 Operator::GtEq => Ranks { first: n, last: None },
-                Operator::Gt => Ranks { first: n + 1, last: None },
+                Operator::Gt => Ranks { first: n.saturating_add(1), last: None },
                 _ => return None,
             })
         }

@@ -42,6 +42,9 @@ impl Translator<'_> {
             return Err(self.failed("E0527", message, "for example LIMIT 10"));
         };
         let skip = number(&node.skip).unwrap_or(0);
+        if fetch == 0 {
+            return self.no_rows(node.input.schema());
+        }
         if let LogicalPlan::Sort(sort) = &*node.input {
             let input = self.plan(&sort.input)?;
             let input = self.assign_windows(input)?;
@@ -62,9 +65,6 @@ impl Translator<'_> {
     ) -> Result<Stream> {
         let range = || self.failed("E0527", "LIMIT and OFFSET are too large", "");
         let n = fetch.checked_add(skip).and_then(|n| u32::try_from(n).ok()).ok_or_else(range)?;
-        if fetch == 0 {
-            return Err(self.failed("E0527", "LIMIT 0 lets no row through", ""));
-        }
         let offset = u32::try_from(skip).unwrap_or(u32::MAX);
         let spec = TopN { n, offset, order_by, ttl_ms: None, ..TopN::default() };
         let op = self.add(OperatorSpec::TopN(spec), "limit", vec![vec![input.op]])?;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
+use datafusion_common::DFSchema;
 use datafusion_expr::ExprSchemable;
 use datafusion_expr::logical_plan::Values;
 use model::connector::SourceSpec;
@@ -36,7 +37,7 @@ impl Translator<'_> {
     pub(super) fn values(&mut self, node: &Values) -> Result<Stream> {
         let input = self.one_row()?;
         let fields = node.schema.fields();
-        let nothing = datafusion_common::DFSchema::empty();
+        let nothing = DFSchema::empty();
         let mut projections = Vec::with_capacity(node.values.len());
         for row in &node.values {
             let mut columns = Vec::with_capacity(row.len());
@@ -51,6 +52,22 @@ impl Translator<'_> {
         let columns = fields.iter().map(|f| Column::plain(f.name())).collect();
         let spec = OperatorSpec::Expand(Expand { projections });
         let op = self.add(spec, "values", vec![vec![input.op]])?;
+        Ok(Stream { op, columns, ..input })
+    }
+
+    /// What ends at once, without reading anything: `LIMIT 0`.
+    pub(super) fn no_rows(&mut self, schema: &DFSchema) -> Result<Stream> {
+        let input = self.one_row()?;
+        let filter = OperatorSpec::Filter { predicate: "FALSE".to_owned() };
+        let none = self.add(filter, "none", vec![vec![input.op]])?;
+        let (mut row, mut columns) = (Vec::new(), Vec::new());
+        for (at, field) in schema.fields().iter().enumerate() {
+            let name = format!("none{at}");
+            columns.push(Column::plain(&name));
+            row.push(NamedExpression { name, expr: cast("CAST", "NULL", field.data_type()) });
+        }
+        let spec = OperatorSpec::Expand(Expand { projections: vec![row] });
+        let op = self.add(spec, "values", vec![vec![none]])?;
         Ok(Stream { op, columns, ..input })
     }
 

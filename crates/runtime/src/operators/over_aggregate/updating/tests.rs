@@ -72,7 +72,7 @@ fn a_row_in_the_middle_changes_those_whose_frame_it_enters() {
 #[test]
 fn inserts_in_any_order_give_a_changelog_with_peers_ranks_and_lags() {
     let number = |function, name: &str| OverCall { name: name.into(), function };
-    let lag = OverFunction::Lag { column: "v".into(), offset: 1 };
+    let lag = OverFunction::Lag { column: "v".into(), offset: 1, default: None };
     let calls = vec![
         aggregate(AggregateFunction::Sum, "s"),
         number(OverFunction::RowNumber, "n"),
@@ -118,7 +118,22 @@ fn naive(spec: &OverAggregate, table: &[(String, i64, i64)]) -> Vec<String> {
                 None => "null".to_owned(),
             };
             let (sum, least) = (frame().sum::<i64>(), frame().min().unwrap());
-            lines.push(format!("{key} {order} {value} {sum} {least} {before}"));
+            let mut line = format!("{key} {order} {value} {sum} {least} {before}");
+            if spec.calls.len() > 3 {
+                let behind = all.get(at + 3).map_or(*order, |(_, v)| *v);
+                line.push_str(&format!(" {behind}"));
+            }
+            if spec.calls.len() > 4 {
+                let smaller = all.iter().filter(|(other, _)| other < order).count() as f64;
+                let equal = all.iter().filter(|(other, _)| other == order).count() as f64;
+                let share = smaller / (all.len() as f64 - 1.0).max(1.0);
+                // Parts are dealt out like cards, then put in order.
+                let mut parts: Vec<usize> = (0..all.len()).map(|row| row % 3 + 1).collect();
+                parts.sort_unstable();
+                let up_to = (smaller + equal) / all.len() as f64;
+                line.push_str(&format!(" {share:?} {up_to:?} {}", parts[at]));
+            }
+            lines.push(line);
         }
     }
     lines.sort();
@@ -127,58 +142,71 @@ fn naive(spec: &OverAggregate, table: &[(String, i64, i64)]) -> Vec<String> {
 
 #[test]
 fn random_changes_agree_with_the_definition() {
-    for (unit, preceding) in [
+    let frames = [
         (OverUnit::Rows, Some(0)),
         (OverUnit::Rows, Some(3)),
         (OverUnit::Rows, None),
         (OverUnit::Range, None),
-    ] {
-        let lag = OverFunction::Lag { column: "v".into(), offset: 2 };
-        let calls = vec![
-            aggregate(AggregateFunction::Sum, "s"),
-            aggregate(AggregateFunction::Min, "m"),
-            OverCall { name: "l".into(), function: lag },
-        ];
-        let spec = spec(unit, preceding, calls);
-        let input = schema(COLUMNS);
-        let make = || -> Result<Box<dyn Operator>> {
-            Ok(Box::new(UpdatingOverOperator::new(&spec, &input)?))
-        };
-        let mut random = Random(11);
-        let mut harness = Harness::new(&make, vec![vec![0]]);
-        let mut table: Vec<(String, i64, i64)> = Vec::new();
-        let mut live: BTreeMap<String, i64> = BTreeMap::new();
-        for round in 0..60 {
-            let mut batch = Vec::new();
-            for _ in 0..random.below(9) + 1 {
-                if random.below(3) == 0 && !table.is_empty() {
-                    let (k, o, v) = table.remove(random.below(table.len() as u64) as usize);
-                    batch.push(format!("-D {k} {o} {v}"));
-                } else {
-                    // Equal in order, but never whole: which of them came first would matter.
-                    let key = format!("k{}", random.below(2));
-                    let row = (key, random.below(25) as i64, round * 100 + batch.len() as i64);
-                    batch.push(format!("+I {} {} {}", row.0, row.1, row.2));
-                    table.push(row);
-                }
+    ];
+    let name = |name: &str, function| OverCall { name: name.into(), function };
+    let default = Some("o".to_owned());
+    let lead = OverFunction::Lead { column: "v".into(), offset: 3, default };
+    let lead = vec![name("lead", lead)];
+    let mut all = lead.clone();
+    all.push(name("p", OverFunction::PercentRank));
+    all.push(name("c", OverFunction::CumeDist));
+    all.push(name("t", OverFunction::Ntile { parts: 3 }));
+    for more in [Vec::new(), lead, all] {
+        frames.iter().for_each(|frame| random_changes(*frame, &more));
+    }
+}
+
+fn random_changes((unit, preceding): (OverUnit, Option<i64>), more: &[OverCall]) {
+    let lag = OverFunction::Lag { column: "v".into(), offset: 2, default: None };
+    let calls = vec![
+        aggregate(AggregateFunction::Sum, "s"),
+        aggregate(AggregateFunction::Min, "m"),
+        OverCall { name: "l".into(), function: lag },
+    ];
+    let calls = calls.into_iter().chain(more.iter().cloned()).collect();
+    let spec = spec(unit, preceding, calls);
+    let input = schema(COLUMNS);
+    let make =
+        || -> Result<Box<dyn Operator>> { Ok(Box::new(UpdatingOverOperator::new(&spec, &input)?)) };
+    let mut random = Random(11);
+    let mut harness = Harness::new(&make, vec![vec![0]]);
+    let mut table: Vec<(String, i64, i64)> = Vec::new();
+    let mut live: BTreeMap<String, i64> = BTreeMap::new();
+    for round in 0..60 {
+        let mut batch = Vec::new();
+        for _ in 0..random.below(9) + 1 {
+            if random.below(3) == 0 && !table.is_empty() {
+                let (k, o, v) = table.remove(random.below(table.len() as u64) as usize);
+                batch.push(format!("-D {k} {o} {v}"));
+            } else {
+                // Equal in order, but never whole: which of them came first would matter.
+                let key = format!("k{}", random.below(2));
+                let row = (key, random.below(25) as i64, round * 100 + batch.len() as i64);
+                batch.push(format!("+I {} {} {}", row.0, row.1, row.2));
+                table.push(row);
             }
-            let text: Vec<&str> = batch.iter().map(String::as_str).collect();
-            harness.process(0, &rows(&input, &text)).unwrap();
-            for line in harness.take_lines() {
-                let (kind, row) = line.split_once(' ').unwrap();
-                let change = if kind.starts_with('+') { 1 } else { -1 };
-                *live.entry(row.to_owned()).or_default() += change;
-            }
-            live.retain(|_, count| *count != 0);
-            let mut found = Vec::new();
-            for (row, count) in &live {
-                assert!(*count > 0, "{row} was taken back, but never given");
-                found.extend(std::iter::repeat_n(row.clone(), *count as usize));
-            }
-            assert_eq!(found, naive(&spec, &table), "{unit:?} {preceding:?} round {round}");
-            if round % 7 == 0 {
-                harness.restore(1 + random.below(3) as u32).unwrap();
-            }
+        }
+        let text: Vec<&str> = batch.iter().map(String::as_str).collect();
+        harness.process(0, &rows(&input, &text)).unwrap();
+        for line in harness.take_lines() {
+            let (kind, row) = line.split_once(' ').unwrap();
+            let change = if kind.starts_with('+') { 1 } else { -1 };
+            *live.entry(row.to_owned()).or_default() += change;
+        }
+        live.retain(|_, count| *count != 0);
+        let mut found = Vec::new();
+        for (row, count) in &live {
+            assert!(*count > 0, "{row} was taken back, but never given");
+            found.extend(std::iter::repeat_n(row.clone(), *count as usize));
+        }
+        assert_eq!(found, naive(&spec, &table), "{unit:?} {preceding:?} round {round}");
+        if round % 7 == 0 {
+            harness.restore(1 + random.below(3) as u32).unwrap();
         }
     }
 }

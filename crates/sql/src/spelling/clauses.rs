@@ -1,6 +1,6 @@
-//! Spellings of Flink's that sqlparser reads and DataFusion does not plan, in others that it
-//! does: `FETCH FIRST`, doubles with an exponent, and what binds how tightly around
-//! `IS DISTINCT FROM`. Called by `parse`.
+//! Spellings of Flink's that sqlparser reads otherwise, or DataFusion does not plan, in others
+//! that both do: what binds how tightly around `IS DISTINCT FROM`, doubles with an exponent,
+//! `FETCH FIRST`. Called by `spelling`.
 
 use std::ops::ControlFlow;
 
@@ -12,8 +12,8 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// sqlparser lets `IS [NOT] DISTINCT FROM` take all that follows, also behind an AND. Signs
-/// that bind like `=` stand for it until [`rewrite`] sees the tree.
-pub(crate) fn distinct_as_signs(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+/// that bind like `=` stand for it until [`node`] sees the tree.
+pub(super) fn distinct_as_signs(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let keyword = |at: usize| match tokens.get(at).map(|t| &t.token) {
         Some(Token::Word(word)) => word.keyword,
         _ => Keyword::NoKeyword,
@@ -35,13 +35,39 @@ pub(crate) fn distinct_as_signs(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> 
     out
 }
 
-pub(crate) fn rewrite(query: &mut Query) {
-    let _ = query.visit(&mut Spellings);
+/// What a sign of [`distinct_as_signs`] stands for, or a number with an exponent.
+pub(super) fn node(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::Value(value) => {
+            let Value::Number(text, _) = &value.value else { return None };
+            text.contains(['e', 'E']).then(|| Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(Expr::Value(
+                    Value::SingleQuotedString(text.clone()).with_span(value.span),
+                )),
+                data_type: DataType::Double(ExactNumberInfo::None),
+                array: false,
+                format: None,
+            })
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::PGNotLikeMatch, right } => {
+            Some(Expr::IsDistinctFrom(left.clone(), right.clone()))
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Spaceship, right } => {
+            Some(Expr::IsNotDistinctFrom(left.clone(), right.clone()))
+        }
+        _ => None,
+    }
 }
 
-struct Spellings;
+/// `FETCH FIRST n ROWS ONLY` as `LIMIT n`, in subqueries, too.
+pub(crate) fn fetch_as_limit(query: &mut Query) {
+    let _ = query.visit(&mut FetchAsLimit);
+}
 
-impl VisitorMut for Spellings {
+struct FetchAsLimit;
+
+impl VisitorMut for FetchAsLimit {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
@@ -56,33 +82,6 @@ impl VisitorMut for Spellings {
         };
         let limit = Some(quantity.unwrap_or(one));
         query.limit_clause = Some(LimitClause::LimitOffset { limit, offset, limit_by: Vec::new() });
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::Value(value) => {
-                if let Value::Number(text, _) = &value.value
-                    && text.contains(['e', 'E'])
-                {
-                    let number = Value::SingleQuotedString(text.clone());
-                    *expr = Expr::Cast {
-                        kind: CastKind::Cast,
-                        expr: Box::new(Expr::Value(number.with_span(value.span))),
-                        data_type: DataType::Double(ExactNumberInfo::None),
-                        array: false,
-                        format: None,
-                    };
-                }
-            }
-            Expr::BinaryOp { left, op: BinaryOperator::PGNotLikeMatch, right } => {
-                *expr = Expr::IsDistinctFrom(left.clone(), right.clone());
-            }
-            Expr::BinaryOp { left, op: BinaryOperator::Spaceship, right } => {
-                *expr = Expr::IsNotDistinctFrom(left.clone(), right.clone());
-            }
-            _ => {}
-        }
         ControlFlow::Continue(())
     }
 }
