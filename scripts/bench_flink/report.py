@@ -77,7 +77,7 @@ def comparison(rows):
 
 
 def memory(rows):
-    lines = ["| query | Weir, as many events as Flink | Weir, ten times as many | Flink default | Flink best | of the default |",
+    lines = ["| query | Weir, as many events as Flink | Weir, as many as it was timed with | Flink default | Flink best | of the default |",
              "|---|---|---|---|---|---|"]
     for query, row in rows.items():
         if "peak" not in row.get("rocksdb", {}) or "peak" not in row.get("same events", {}):

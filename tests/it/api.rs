@@ -35,6 +35,11 @@ fn quiet_job(folder: &std::path::Path, webhook: &str) -> String {
     )
 }
 
+/// The webhook's secret, which jobs may read.
+fn hook() -> [(String, String); 2] {
+    [("HOOK", SECRET), ("WEIR_JOB_ENV", "HOOK")].map(|(k, v)| (k.to_owned(), v.to_owned()))
+}
+
 /// Sends one request; the reader stands behind the head of the answer.
 fn open(server: &str, method: &str, path: &str, body: &str) -> (u16, BufReader<TcpStream>) {
     let addr = server.trim_start_matches("http://");
@@ -142,7 +147,7 @@ fn hmac(message: &str) -> String {
 #[test]
 fn a_silent_source_is_named_and_told() {
     let (url, hooks) = receiver();
-    let env = [("HOOK".to_owned(), SECRET.to_owned())];
+    let env = hook();
     let cluster = Cluster::start(1, 2, None, &env);
     let folder = tempfile::tempdir().unwrap();
     let id = cluster.submit(&quiet_job(folder.path(), &url), None);
@@ -185,7 +190,7 @@ fn a_silent_source_is_named_and_told() {
 
 #[test]
 fn events_begin_with_the_present_and_go_on_after_a_reconnect() {
-    let env = [("HOOK".to_owned(), SECRET.to_owned())];
+    let env = hook();
     let cluster = Cluster::start(1, 2, None, &env);
     let server = cluster.server();
     let folder = tempfile::tempdir().unwrap();
@@ -313,4 +318,25 @@ fn a_task_manager_tells_who_takes_its_memory_and_whose_code_runs() {
     assert_eq!(stack["frames"][0], vertex["name"], "{stack:#}");
     cluster.ctl(&["cancel", &job]);
     cluster.wait_for_status(&job, "CANCELED");
+}
+
+#[test]
+fn jobs_read_no_variable_of_the_job_manager() {
+    let env = [("PLANTED".to_owned(), SECRET.to_owned())];
+    let cluster = Cluster::start(1, 2, None, &env);
+    let job = "apiVersion: weir.dev/v1\nkind: StreamJob\nmetadata: { name: \"${env:PLANTED}\" }\nspec:\n  \
+               sources:\n    n: { connector: nexmark, table: bid, eventsPerSecond: 2000 }\n  \
+               sinks:\n    out: { connector: blackhole, inputs: [n] }\n";
+    let server = cluster.server();
+    let (status, refused) = ask(&server, "POST", "/jobs", &json!({ "text": job }));
+    let said = refused.to_string();
+    assert!((400..500).contains(&status), "{status} {said}");
+    assert!(said.contains("`PLANTED` is not set") && !said.contains(SECRET), "{said}");
+
+    let body = json!({ "text": job, "variables": { "PLANTED": "sent-along" } });
+    let (status, taken) = ask(&server, "POST", "/jobs", &body);
+    assert_eq!((status, &taken["name"]), (201, &json!("sent-along")), "{taken}");
+    // `streamctl submit` sends what it finds in its own environment.
+    let id = cluster.submit(job, None);
+    assert_eq!(cluster.job(&id)["name"], SECRET);
 }

@@ -206,6 +206,9 @@ pub struct LocalUpArguments {
     /// Slots; default: the number of processors.
     #[arg(long, env = "WEIR_SLOTS")]
     pub slots: Option<u32>,
+    /// Environment variables of this process that jobs may read, separated by commas.
+    #[arg(long, env = "WEIR_JOB_ENV", value_name = "NAMES")]
+    pub job_env: Option<String>,
     #[command(flatten)]
     pub safety: SafetyArguments,
 }
@@ -229,6 +232,10 @@ pub struct JobManagerArguments {
     /// Default 1500ms.
     #[arg(long, env = "WEIR_HEARTBEAT_TIMEOUT", value_name = "DURATION")]
     pub heartbeat_timeout: Option<String>,
+    /// Environment variables of this process that jobs may read with `${env:NAME}`, separated by
+    /// commas. Default: none; `streamctl submit` sends those of its own environment.
+    #[arg(long, env = "WEIR_JOB_ENV", value_name = "NAMES")]
+    pub job_env: Option<String>,
     #[command(flatten)]
     pub safety: SafetyArguments,
 }

@@ -1,5 +1,6 @@
 //! The job manager's HTTP API as the commands use it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use safety::Secret;
@@ -62,6 +63,10 @@ impl Client {
         };
         body["from"] = json!(from);
         body["allowDroppedState"] = json!(allow_dropped_state);
+        // The job manager does not know this environment, and gives jobs nothing of its own.
+        let known = jobfile::variables(job_file).into_iter();
+        let known = known.filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
+        body["variables"] = json!(known.collect::<BTreeMap<String, String>>());
         self.post("/jobs", &body).await
     }
 

@@ -44,19 +44,30 @@ impl JobFilePlanner {
         text: &str,
         preview: Option<&str>,
     ) -> Result<jobfile::Scripted, jobfile::Diagnostics> {
+        self.plan_script_with(file_name, text, preview, &own_variable)
+    }
+
+    fn plan_script_with(
+        &self,
+        file_name: &str,
+        text: &str,
+        preview: Option<&str>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<jobfile::Scripted, jobfile::Diagnostics> {
         let refuse = |_: &str| Err("a script names no files".to_owned());
-        jobfile::plan_sql(file_name, text, &self.context(&refuse, preview))
+        jobfile::plan_sql(file_name, text, &self.context(&refuse, preview, env))
     }
 
     fn context<'a>(
         &'a self,
         files: &'a dyn Fn(&str) -> Result<String, String>,
         preview: Option<&'a str>,
+        env: &'a dyn Fn(&str) -> Option<String>,
     ) -> jobfile::Context<'a> {
         jobfile::Context {
             connectors: &*self.connectors,
             expressions: &*self.expressions,
-            env: &|name: &str| std::env::var(name).ok(),
+            env,
             files,
             sql: &*self.sql,
             preview,
@@ -65,7 +76,8 @@ impl JobFilePlanner {
 
     /// Plans a file of the user.
     pub fn plan_file(&self, file: &JobFile) -> Result<jobfile::Planned, jobfile::Diagnostics> {
-        self.plan_text(&file.name, &file.text, &|path| read_beside(&file.folder, path))
+        let beside = |path: &str| read_beside(&file.folder, path);
+        self.plan_text(&file.name, &file.text, &beside, &own_variable)
     }
 
     fn plan_text(
@@ -73,32 +85,44 @@ impl JobFilePlanner {
         file_name: &str,
         text: &str,
         files: &dyn Fn(&str) -> Result<String, String>,
+        env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<jobfile::Planned, jobfile::Diagnostics> {
         if sql::looks_like_sql(text) {
-            return self.plan_sql_file(file_name, text);
+            return self.plan_sql_file(file_name, text, env);
         }
-        jobfile::plan(file_name, text, &self.context(files, None))
+        jobfile::plan(file_name, text, &self.context(files, None, env))
     }
 
     /// Plans what a client sent, whose files are not here.
-    fn plan_sent(&self, file_name: &str, text: &str) -> Result<jobfile::Planned, PlanFailure> {
+    fn plan_sent(
+        &self,
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<jobfile::Planned, PlanFailure> {
         let elsewhere = |_: &str| {
             Err("a job manager reads no files; `streamctl submit` sends their text".to_owned())
         };
-        self.plan_text(file_name, text, &elsewhere).map_err(failure)
+        self.plan_text("job.yaml", text, &elsewhere, env).map_err(failure)
     }
 
     fn plan_sql_file(
         &self,
         file_name: &str,
         text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<jobfile::Planned, jobfile::Diagnostics> {
-        let jobfile::Scripted { graph, warnings, .. } = self.plan_script(file_name, text, None)?;
+        let scripted = self.plan_script_with(file_name, text, None, env)?;
+        let jobfile::Scripted { graph, warnings, .. } = scripted;
         match graph {
             Some(graph) => Ok(jobfile::Planned { graph, warnings }),
             None => Err(jobfile::Diagnostics::whole(file_name, "the script starts no job")),
         }
     }
+}
+
+/// What a file of the user may name: the user's own environment.
+fn own_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn failure(diagnostics: jobfile::Diagnostics) -> PlanFailure {
@@ -116,14 +140,19 @@ impl Default for JobFilePlanner {
 
 impl Planner for JobFilePlanner {
     fn plan(&self, job_file: &str) -> Result<JobGraph, PlanFailure> {
-        self.plan_sent("job.yaml", job_file).map(|p| p.graph)
+        self.plan_sent(job_file, &|_| None).map(|p| p.graph)
     }
 
-    fn plan_as(&self, format: JobFileFormat, text: &str) -> Result<PlannedJob, PlanFailure> {
+    fn plan_as(
+        &self,
+        format: JobFileFormat,
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<PlannedJob, PlanFailure> {
         let planned = match format {
             // Clients that do not say what they send mean whichever it looks like.
-            JobFileFormat::Yaml => self.plan_sent("job.yaml", text),
-            JobFileFormat::Sql => self.plan_sql_file("job.sql", text).map_err(failure),
+            JobFileFormat::Yaml => self.plan_sent(text, env),
+            JobFileFormat::Sql => self.plan_sql_file("job.sql", text, env).map_err(failure),
         };
         let jobfile::Planned { graph, warnings } = planned?;
         let warnings = warnings.iter().filter_map(|w| serde_json::to_value(w).ok());

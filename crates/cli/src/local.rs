@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use jobmanager::job_environment::JobEnvironment;
 use jobmanager::{JobManagerOptions, RunningJobManager};
 use safety::Safety;
 use taskmanager::{RunningTaskManager, TaskManagerOptions};
@@ -22,6 +23,8 @@ pub struct LocalOptions {
     pub state_dir: PathBuf,
     /// Whether rows that pass may be looked at.
     pub taps: bool,
+    /// Variables of this process that jobs may read.
+    pub job_environment: JobEnvironment,
     pub safety: Safety,
 }
 
@@ -38,6 +41,7 @@ impl LocalCluster {
                 rpc_addr: options.rpc_addr,
                 http_addr: options.http_addr,
                 taps: options.taps,
+                job_environment: options.job_environment,
                 safety: options.safety.clone(),
                 // Of one's own process: it is not lost, the machine is busy.
                 heartbeat_timeout_ms: 10_000,

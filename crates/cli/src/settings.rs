@@ -6,6 +6,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jobmanager::job_environment::JobEnvironment;
+
 use crate::arguments::Switch;
 use crate::exit::{Exit, Failure};
 
@@ -20,6 +22,7 @@ const KEYS: &[&str] = &[
     "state-dir",
     "timeout",
     "heartbeat-timeout",
+    "job-env",
     "log",
     "log-format",
     "api-token-file",
@@ -170,6 +173,13 @@ impl Settings {
         let text = self.text("server", flag).unwrap_or_else(|| "http://127.0.0.1:8081".to_owned());
         let text = text.trim_end_matches('/');
         if text.contains("://") { text.to_owned() } else { format!("http://{text}") }
+    }
+
+    /// Variables that jobs may read.
+    pub fn job_environment(&self, flag: Option<&str>) -> JobEnvironment {
+        let names = self.text("job-env", flag).unwrap_or_default();
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        JobEnvironment::of(names.map(str::to_owned))
     }
 
     /// A number with a unit.

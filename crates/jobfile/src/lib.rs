@@ -34,6 +34,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use json_schema::json_schema;
 pub use sql_file::self_contained;
 pub use sql_type::show as show_type;
+pub use substitution::variables;
 
 use diagnostic::Report;
 use document::Document;

@@ -1,6 +1,7 @@
 //! `${env:NAME}` and `${env:NAME:-default}` in scalars; `$${` is a literal `${`.
 //! Called by `yaml` for every value.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// One replaced part: where it stands now, and where it stood.
@@ -55,6 +56,16 @@ pub(crate) fn apply(
     }
     text.push_str(&decoded[at..]);
     Ok((text, done))
+}
+
+/// The names of all references in a text, whatever stands around them.
+pub fn variables(text: &str) -> BTreeSet<String> {
+    let references = text.split("${env:").skip(1);
+    let name = |rest: &str| {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        rest[..end.unwrap_or(rest.len())].to_owned()
+    };
+    references.map(name).filter(|name| !name.is_empty()).collect()
 }
 
 fn resolve(

@@ -9,6 +9,7 @@ use model::{Error, JobId, Result, TaskManagerId};
 
 use crate::details::JobSnapshot;
 use crate::ha::job_store::{JobStore, StoredJob};
+use crate::job_environment::JobEnvironment;
 use crate::job_master::{JobContext, JobHandle, JobMaster, JobMessage, JobSpec};
 use crate::observer::Observer;
 use crate::{PlanFailure, PlannedJob, Planner};
@@ -27,6 +28,8 @@ pub struct Submission {
     pub name: Option<String>,
     /// Operators whose state the checkpoint holds may be missing in the job.
     pub allow_dropped_state: bool,
+    /// Environment variables of the client that the job file names.
+    pub variables: BTreeMap<String, String>,
 }
 
 /// Why a job was not taken.
@@ -58,12 +61,21 @@ pub struct Dispatcher {
     jobs: Mutex<Jobs>,
     observer: Arc<Observer>,
     taps: bool,
+    job_environment: JobEnvironment,
 }
 
 impl Dispatcher {
     pub fn new(context: JobContext, planner: Arc<dyn Planner>, store: Arc<dyn JobStore>) -> Self {
         let observer = Arc::new(Observer::new(context.clock.clone()));
-        Self { context, planner, store, jobs: Mutex::default(), observer, taps: true }
+        Self {
+            context,
+            planner,
+            store,
+            jobs: Mutex::default(),
+            observer,
+            taps: true,
+            job_environment: JobEnvironment::default(),
+        }
     }
 
     /// Whether people may look at rows that pass.
@@ -71,6 +83,17 @@ impl Dispatcher {
     pub fn with_taps(mut self, taps: bool) -> Self {
         self.taps = taps;
         self
+    }
+
+    /// Which variables of this process jobs may read.
+    #[must_use]
+    pub fn with_job_environment(mut self, environment: JobEnvironment) -> Self {
+        self.job_environment = environment;
+        self
+    }
+
+    pub fn job_environment(&self) -> &JobEnvironment {
+        &self.job_environment
     }
 
     pub fn taps(&self) -> bool {
@@ -87,7 +110,7 @@ impl Dispatcher {
         self.planner.schema()
     }
 
-    /// Plans a job file without running it.
+    /// Plans a job file without running it. `sent` are variables that the client knows.
     ///
     /// # Errors
     /// [`SubmitError::Plan`] with what is wrong with it.
@@ -95,9 +118,13 @@ impl Dispatcher {
         &self,
         format: JobFileFormat,
         text: String,
+        sent: BTreeMap<String, String>,
     ) -> std::result::Result<PlannedJob, SubmitError> {
-        let planner = self.planner.clone();
-        let planned = tokio::task::spawn_blocking(move || planner.plan_as(format, &text)).await;
+        let (planner, environment) = (self.planner.clone(), self.job_environment.clone());
+        let planned = tokio::task::spawn_blocking(move || {
+            planner.plan_as(format, &text, &|name| environment.value_or_sent(&sent, name))
+        })
+        .await;
         planned
             .map_err(|e| {
                 SubmitError::Refused(
@@ -120,13 +147,13 @@ impl Dispatcher {
         self: &Arc<Self>,
         submission: Submission,
     ) -> std::result::Result<(JobId, String), SubmitError> {
-        let mut graph = self.plan(submission.format, submission.job_file).await?.graph;
-        if let Some(name) = submission.name {
+        let Submission { job_file, format, from, name, allow_dropped_state, variables } =
+            submission;
+        let mut graph = self.plan(format, job_file, variables).await?.graph;
+        if let Some(name) = name {
             graph.name = name;
         }
-        self.run(graph, submission.from, submission.allow_dropped_state)
-            .await
-            .map_err(SubmitError::Refused)
+        self.run(graph, from, allow_dropped_state).await.map_err(SubmitError::Refused)
     }
 
     /// As [`Self::submit`], for a job that is planned already.

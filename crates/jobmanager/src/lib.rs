@@ -19,6 +19,7 @@ mod fixtures;
 pub mod gateway;
 pub mod ha;
 pub mod health;
+pub mod job_environment;
 pub mod job_exposition;
 pub mod job_master;
 pub mod job_metrics;

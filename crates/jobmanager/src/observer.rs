@@ -289,8 +289,9 @@ impl Observer {
             let due = self.memory().outbox.due(now_ms);
             for delivery in due {
                 let (observer, client) = (self.clone(), client.clone());
+                let environment = dispatcher.job_environment().clone();
                 tokio::spawn(async move {
-                    let outcome = webhook::post(&client, &delivery, now_ms).await;
+                    let outcome = webhook::post(&client, &delivery, now_ms, &environment).await;
                     if let Err(error) = &outcome {
                         tracing::warn!(delivery = delivery.id, error = error.chain(), "webhook");
                     }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::Cluster;
 use crate::dispatcher::Dispatcher;
 use crate::ha::job_store::InMemoryJobStore;
+use crate::job_environment::JobEnvironment;
 use crate::job_master::JobContext;
 use crate::rest;
 use crate::rpc::{self, HeartbeatTiming, TonicGateway};
@@ -44,6 +45,8 @@ pub struct JobManagerOptions {
     pub heartbeat_timeout_ms: u32,
     /// Whether people may look at rows that pass (`POST .../taps`).
     pub taps: bool,
+    /// Which of its environment variables jobs may read.
+    pub job_environment: JobEnvironment,
     /// Who may talk to it; needed beyond loopback.
     pub safety: Safety,
     pub clock: Arc<dyn Clock>,
@@ -60,6 +63,7 @@ impl JobManagerOptions {
             heartbeat_interval_ms: 200,
             heartbeat_timeout_ms: 1500,
             taps: true,
+            job_environment: JobEnvironment::default(),
             safety: Safety::default(),
             clock: Arc::new(SystemClock),
         }
@@ -79,10 +83,12 @@ pub trait Planner: Send + Sync {
     fn plan(&self, job_file: &str) -> std::result::Result<JobGraph, PlanFailure>;
 
     /// As [`Self::plan`], for a text in that language, with the doubts about a good one.
+    /// `env` gives the variables that the text may name.
     fn plan_as(
         &self,
         format: JobFileFormat,
         text: &str,
+        _env: &dyn Fn(&str) -> Option<String>,
     ) -> std::result::Result<PlannedJob, PlanFailure> {
         match format {
             JobFileFormat::Yaml => {
@@ -226,7 +232,9 @@ pub async fn start(
         random: Arc::new(random),
     };
     let store = Arc::new(InMemoryJobStore::default());
-    let dispatcher = Dispatcher::new(context, parts.planner, store).with_taps(options.taps);
+    let dispatcher = Dispatcher::new(context, parts.planner, store)
+        .with_taps(options.taps)
+        .with_job_environment(options.job_environment);
     let dispatcher = Arc::new(dispatcher);
 
     let stop = CancellationToken::new();

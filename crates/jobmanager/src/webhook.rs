@@ -13,6 +13,7 @@ use model::{Error, JobId, Result};
 use ring::hmac;
 use serde::Serialize;
 
+use crate::job_environment::JobEnvironment;
 use crate::slo::SloKind;
 
 /// After so long nobody wants to know any more.
@@ -162,7 +163,7 @@ pub fn resolved(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Stri
             None => (&tail[..end], None),
         };
         let value = env(name).or(default).ok_or_else(|| {
-            Error::user(format!("the webhook needs `{name}`, which is not set here"))
+            Error::user(format!("the webhook needs `{name}`, which is not set or not among what --job-env lets jobs read"))
         })?;
         out.push_str(&value);
         rest = &tail[end + 1..];
@@ -175,8 +176,13 @@ pub fn resolved(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Stri
 ///
 /// # Errors
 /// External: no answer, or not 2xx. User: a reference cannot be resolved.
-pub async fn post(client: &reqwest::Client, delivery: &Delivery, now_ms: i64) -> Result<()> {
-    let env = |name: &str| std::env::var(name).ok();
+pub async fn post(
+    client: &reqwest::Client,
+    delivery: &Delivery,
+    now_ms: i64,
+    environment: &JobEnvironment,
+) -> Result<()> {
+    let env = |name: &str| environment.value(name);
     let url = resolved(&delivery.target.url, env)?;
     let timestamp = now_ms / 1000;
     let mut request = client

@@ -26,6 +26,7 @@ pub async fn job_manager(
         taps: settings.taps(arguments.taps, http_addr)?,
         rpc_addr: settings.address("rpc-addr", arguments.rpc_addr.as_deref(), DEFAULT_RPC)?,
         safety: access::safety(&arguments.safety, settings)?,
+        job_environment: settings.job_environment(arguments.job_env.as_deref()),
         heartbeat_timeout_ms: settings.heartbeat_timeout_ms(
             arguments.heartbeat_timeout.as_deref(),
             defaults.heartbeat_timeout_ms,
@@ -78,6 +79,7 @@ pub async fn local_up(arguments: LocalUpArguments, settings: &Settings) -> Resul
         slots: settings.slots(arguments.slots, processors())?,
         storage: settings.storage(arguments.storage.as_deref()),
         state_dir: settings.state_dir(None),
+        job_environment: settings.job_environment(arguments.job_env.as_deref()),
         safety: access::safety(&arguments.safety, settings)?,
     })
     .await?;

@@ -4,6 +4,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use jobmanager::job_environment::JobEnvironment;
 use serde_json::{Value, json};
 
 use super::stay::{self, Place};
@@ -43,6 +44,8 @@ pub async fn run(arguments: RunArguments, settings: &Settings) -> Result<Exit, F
         slots,
         storage: settings.storage(arguments.storage.as_deref()),
         state_dir: settings.state_dir(None),
+        // Its webhook is the user's own, as its text is; what others submit gets no more.
+        job_environment: JobEnvironment::of(jobfile::variables(&file.text)),
         safety: access::safety(&arguments.safety, settings)?,
     })
     .await?;

@@ -93,6 +93,7 @@ impl Embedded {
                 slots: settings.slots(None, SLOTS)?,
                 storage: settings.storage(None),
                 state_dir: settings.state_dir(None),
+                job_environment: settings.job_environment(None),
                 safety: access::safety(&SafetyArguments::default(), settings)?,
             })
             .await?;

@@ -1,5 +1,7 @@
 //! `/api/v1/jobs/validate` and `/api/v1/schema/job.json`: what an editor of job files needs.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -25,7 +27,7 @@ pub async fn validate(
     body: Result<Json<Object<ValidateBody>>, JsonRejection>,
 ) -> Answer {
     let Json(Object(body)) = body?;
-    let answer = match jobs.plan(body.format, body.text).await {
+    let answer = match jobs.plan(body.format, body.text, BTreeMap::new()).await {
         Ok(planned) => json!({
             "ok": true,
             "diagnostics": planned.warnings.iter().map(diagnostic).collect::<Vec<_>>(),

@@ -1,5 +1,7 @@
 //! `/api/v1/jobs`: submit, look at and cancel jobs; their graphs, files and exceptions.
 
+use std::collections::BTreeMap;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -39,6 +41,9 @@ pub struct SubmitBody {
     name: Option<String>,
     #[serde(default)]
     allow_dropped_state: bool,
+    /// Values for `${env:NAME}`, where the client has them.
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,6 +91,7 @@ pub async fn submit(
         from: body.from,
         name: body.name,
         allow_dropped_state: body.allow_dropped_state,
+        variables: body.variables,
     };
     let (id, name) = jobs.submit(submission).await?;
     Ok((StatusCode::CREATED, Json(json!({ "id": id, "name": name }))))

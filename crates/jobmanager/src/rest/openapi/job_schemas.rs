@@ -48,6 +48,13 @@ fn submission() -> Named {
         ("from?", maybe(json!({ "type": "string", "description": "URI of a checkpoint" }))),
         ("name?", maybe(json!({ "type": "string", "minLength": 1 }))),
         ("allowDroppedState?", json!({ "type": "boolean", "default": false })),
+        (
+            "variables?",
+            json!({
+                "type": "object", "additionalProperties": { "type": "string" },
+                "description": "Values for `${env:NAME}` in the job file, before those of the job manager",
+            }),
+        ),
     ]);
     submission["additionalProperties"] = false.into();
     submission["oneOf"] = json!([{ "required": ["jobFile"] }, { "required": ["text"] }]);
