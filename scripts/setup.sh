@@ -76,7 +76,7 @@ if [ "$want" = test ]; then
     touch "$venv/ready"
   fi
   # Debian's own node comes without npm, and older Debians have an older one.
-  own_node() { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20)'; }
+  own_node() { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; }
   if ! own_node >/dev/null 2>&1 && [ ! -x "$venv/bin/npm" ]; then
     # Node for the web UI's tests, with npm, out of a PyPI package: Debian's npm is 400 packages.
     say "installing Node from PyPI (once)"
