@@ -7,9 +7,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export STREAMCTL=${1:-${STREAMCTL:-$PWD/target/release/streamctl}}
 export CHROMIUM=${CHROMIUM:-/usr/bin/chromium}
-# Where setup.sh puts Node when the machine has none that will do.
+# Where setup.sh puts Node when the machine has none that will do: with its own npm, and as new.
+will_do() { command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; }
 own=${WEIR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/weir}/venv-$(sha256sum scripts/requirements.txt | cut -c1-12)/bin
-if [ -x "$own/npm" ]; then PATH=$own:$PATH; fi
+if ! will_do >/dev/null 2>&1 && [ -x "$own/npm" ]; then PATH=$own:$PATH; fi
 
 for tool in node npm "$CHROMIUM"; do
   if ! command -v "$tool" >/dev/null; then
