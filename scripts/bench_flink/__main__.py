@@ -31,10 +31,12 @@ RATE = 100_000  # events per second of event time, both engines
 EVENTS = {"q0": 25, "q1": 20, "q2": 25, "q3": 12, "q4": 4, "q5": 6, "q6": 3, "q7": 3, "q8": 12,
           "q9": 3, "q10": 12, "q11": 3, "q12": 20, "q13": 10, "q14": 20, "q15": 5, "q16": 3,
           "q17": 8, "q18": 6, "q19": 6, "q20": 4, "q21": 10, "q22": 20}
-# Weir's share of a run: enough for several seconds and several checkpoints. Less where every
-# event stays in state, so that the two states are not too far apart.
-WEIR_FACTOR = 10
-WEIR_FACTORS = {"q4": 5, "q6": 3, "q9": 3, "q18": 5, "q19": 3, "q20": 3}
+# Millions of events per run of Weir: several seconds and several checkpoints. On Flink's share it
+# would mostly be done before its first one.
+WEIR_EVENTS = {"q0": 200, "q1": 180, "q2": 300, "q3": 200, "q4": 12, "q5": 80, "q6": 4, "q7": 60,
+               "q8": 250, "q9": 5, "q10": 80, "q11": 60, "q12": 250, "q13": 80, "q14": 120,
+               "q15": 40, "q16": 10, "q17": 30, "q18": 16, "q19": 8, "q20": 6, "q21": 80,
+               "q22": 80}
 # What Flink's SQL cannot run, and why.
 NOT_ON_FLINK = {"q6": "Flink's OVER takes no changelog",
                 "q13": "Flink's filesystem connector is no lookup table"}
@@ -93,7 +95,7 @@ class Bench:
         print(table, row, column, said, file=sys.stderr, flush=True)
         self.save()
 
-    def compare(self, table, query, events, factor, sources, values):
+    def compare(self, table, query, events, weir_events, sources, values):
         """Default and Weir in turn, then what else Flink can be, the best of it as often."""
         cells = self.results.setdefault(table, {}).setdefault(query, {})
 
@@ -113,8 +115,8 @@ class Bench:
             if query not in NOT_ON_FLINK and count("rocksdb") <= turn:
                 on_flink("rocksdb")
             if count("weir") <= turn:
-                on_weir("weir", events * factor)
-        if factor != 1 and not count("same events"):
+                on_weir("weir", weir_events)
+        if weir_events != events and not count("same events"):
             on_weir("same events", events)
         if query in NOT_ON_FLINK:
             return
@@ -135,15 +137,14 @@ class Bench:
                 f.writelines(f"{key},value {key}\n" for key in range(10_000))
             for query in queries:
                 events = int(EVENTS[query] * 1e6 * self.scale)
-                factor = WEIR_FACTORS.get(query, WEIR_FACTOR)
-                self.compare("queries", query, events, factor,
+                self.compare("queries", query, events, WEIR_EVENTS[query] * 1_000_000,
                              ("source-flink", "source-weir"), {"SIDE": side})
 
     def json(self, queries):
         folder = json_events()
         for query in queries:
             if query in JSON_QUERIES:
-                self.compare("json", query, JSON_EVENTS, 1, ("source-json", "source-json"),
+                self.compare("json", query, JSON_EVENTS, JSON_EVENTS, ("source-json", "source-json"),
                              {"PATH": folder})
 
     def latency(self, queries):
@@ -206,7 +207,7 @@ def main():
     arguments.add_argument("--queries", default=",".join(EVENTS), help="such as q0,q5")
     arguments.add_argument("--parts", default="throughput,json,latency,sweeps")
     arguments.add_argument("--runs", type=int, default=3, help="of each figure (3)")
-    arguments.add_argument("--scale", type=float, default=1.0, help="of the number of events (1)")
+    arguments.add_argument("--scale", type=float, default=1.0, help="of the number of events per Flink run (1)")
     arguments.add_argument("--resume", action="store_true",
                            help="keep the figures of target/bench/flink.json and add what is missing")
     arguments.add_argument("--no-docs", action="store_true", help="leave docs/benchmarks.md alone")
