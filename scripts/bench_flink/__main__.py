@@ -164,9 +164,10 @@ class Bench:
         cluster, options = self.cluster("rocksdb")
         with tempfile.TemporaryDirectory() as folder:
             sink = f"'connector' = 'fblatency', 'path' = '{folder}', 'skip-seconds' = '10'"
-            files = ["latency-source-flink", "latency-views", f"latency-{query}"]
-            values = {"EVENTS": load * LATENCY_SECONDS, "LOAD": load, "SINK": sink}
-            cluster.run(f"latency-{query}", files, options, values)
+            source = (f"'connector' = 'fbgen', 'events' = '{load * LATENCY_SECONDS}', "
+                      f"'event-time-rate' = '{load}', 'limit' = '{load}'")
+            cluster.run(f"latency-{query}", latency_files(query), options,
+                        {"SOURCE": source, "SINK": sink})
             return report.quantiles(folder)
 
     def sweeps(self):
@@ -184,11 +185,15 @@ class Bench:
                       lambda: weir.run(f"sweep-{name}", files, values)[0])
 
 
+def latency_files(query):
+    return ["latency-source", "latency-views", f"latency-{query}"]
+
+
 def latency_of_weir(query, load):
-    files = ["latency-source-weir", "latency-views", f"latency-{query}"]
-    values = {"EVENTS": load * LATENCY_SECONDS, "LOAD": load,
+    values = {"SOURCE": f"'connector' = 'nexmark', 'events.num' = '{load * LATENCY_SECONDS}', "
+                        f"'first-event.rate' = '{load}'",
               "SINK": "'connector' = 'blackhole', 'latency-column' = 'due'"}
-    return weir.run(f"latency-{query}", files, values)[1]["latencyUs"]
+    return weir.run(f"latency-{query}", latency_files(query), values)[1]["latencyUs"]
 
 
 def json_events():

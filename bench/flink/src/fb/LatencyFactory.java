@@ -35,18 +35,15 @@ public class LatencyFactory implements DynamicTableSinkFactory {
         FactoryUtil.TableFactoryHelper h = FactoryUtil.createTableFactoryHelper(this, c);
         h.validate();
         int fields = c.getCatalogTable().getResolvedSchema().getColumnCount();
-        return new Table(h.getOptions().get(PATH), h.getOptions().get(SKIP) * 1_000_000, fields - 1);
+        return new Table(new Latency(
+                h.getOptions().get(PATH), h.getOptions().get(SKIP) * 1_000_000, fields - 1));
     }
 
     static class Table implements DynamicTableSink {
-        final String path;
-        final long skip;
-        final int column;
+        final Latency sink;
 
-        Table(String path, long skip, int column) {
-            this.path = path;
-            this.skip = skip;
-            this.column = column;
+        Table(Latency sink) {
+            this.sink = sink;
         }
 
         public ChangelogMode getChangelogMode(ChangelogMode asked) {
@@ -56,11 +53,11 @@ public class LatencyFactory implements DynamicTableSinkFactory {
         }
 
         public SinkRuntimeProvider getSinkRuntimeProvider(Context c) {
-            return SinkV2Provider.of(new Latency(path, skip, column));
+            return SinkV2Provider.of(sink);
         }
 
         public DynamicTableSink copy() {
-            return new Table(path, skip, column);
+            return new Table(sink);
         }
 
         public String asSummaryString() {

@@ -1,4 +1,5 @@
 -- Events at a fixed rate, event time and arrival alike; scheduledAt: when each was due, microseconds.
+-- SOURCE: each engine's options.
 CREATE TABLE ev (
   event_type INT,
   person ROW<id BIGINT, name STRING, emailAddress STRING, creditCard STRING, city STRING, state STRING, `dateTime` TIMESTAMP(3), extra STRING>,
@@ -7,4 +8,4 @@ CREATE TABLE ev (
   scheduledAt BIGINT,
   `dateTime` AS CASE event_type WHEN 0 THEN person.`dateTime` WHEN 1 THEN auction.`dateTime` ELSE bid.`dateTime` END,
   WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND
-) WITH ('connector' = 'fbgen', 'events' = '${EVENTS}', 'event-time-rate' = '${LOAD}', 'limit' = '${LOAD}');
+) WITH (${SOURCE});
