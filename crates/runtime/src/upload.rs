@@ -265,9 +265,12 @@ async fn store_operators(
 ) -> Result<BTreeMap<String, Vec<StateHandle>>> {
     let mut handles = BTreeMap::new();
     for (index, FrozenOperator { uid, frozen }) in operators.into_iter().enumerate() {
+        let (mut chain, file) = (frozen.earlier().to_vec(), frozen.file());
         let handle = store_operator(context, checkpoint, index, frozen).await;
         let handle = handle.map_err(|e| e.at(format!("store the state of `{uid}`")))?;
-        handles.insert(uid, vec![handle]);
+        file.stored(handle.clone());
+        chain.push(handle);
+        handles.insert(uid, chain);
     }
     Ok(handles)
 }
@@ -282,6 +285,7 @@ async fn store_operator(
 ) -> Result<StateHandle> {
     let (send, mut parts) = mpsc::channel::<Result<Bytes>>(PARTS_READY);
     // Encoding a large state keeps a thread busy; not one that serves calls.
+    let inline: usize = frozen.earlier().iter().map(inline_bytes).sum();
     let encoding = tokio::task::spawn_blocking(move || {
         let encoded = frozen.encode_to(&mut |part| send.blocking_send(Ok(part)).is_ok());
         if let Err(error) = encoded {
@@ -291,7 +295,7 @@ async fn store_operator(
     });
     let first = parts.recv().await.unwrap_or_else(|| Ok(Bytes::new()))?;
     FaultPoint::StateUpload.pass();
-    let (length, crc32c, location) = if first.len() <= INLINE_BYTES {
+    let (length, crc32c, location) = if inline + first.len() <= INLINE_BYTES {
         (first.len() as u64, crc32c::crc32c(&first), StateLocation::Inline { bytes: first })
     } else {
         let name = object_name(&context.attempt, index);
@@ -309,6 +313,13 @@ async fn store_operator(
         .map_err(|e| Error::internal("encoding state panicked; see the log").caused_by(e))?;
     let key_groups = context.key_groups;
     Ok(StateHandle { location, length, crc32c, key_groups, format: STATE_FORMAT })
+}
+
+fn inline_bytes(handle: &StateHandle) -> usize {
+    match &handle.location {
+        StateLocation::Inline { bytes } => bytes.len(),
+        StateLocation::Object { .. } => 0,
+    }
 }
 
 /// One object per operator with more than a little state.

@@ -165,8 +165,23 @@ impl Column {
                 vector.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
                 Arc::new(FixedSizeBinaryArray::try_new(16, Buffer::from_vec(bytes), None)?)
             }
-            Self::Bytes(vector) => Arc::new(bytes_array(vector)),
-            Self::Counts(vector) => Arc::new(counts_array(vector)?),
+            Self::Bytes(vector) => Arc::new(bytes_array(vector.iter())),
+            Self::Counts(vector) => Arc::new(counts_array(vector.iter())?),
+        })
+    }
+
+    /// As [`Self::to_array`], of the elements `slots` only.
+    pub(crate) fn take(&self, slots: &[u32]) -> Result<ArrayRef> {
+        let slots = slots.iter().map(|slot| *slot as usize);
+        Ok(match self {
+            Self::I64(vector) => Arc::new(Int64Array::from_iter_values(slots.map(|s| vector[s]))),
+            Self::F64(vector) => Arc::new(Float64Array::from_iter_values(slots.map(|s| vector[s]))),
+            Self::I128(vector) => {
+                let bytes: Vec<u8> = slots.flat_map(|slot| vector[slot].to_le_bytes()).collect();
+                Arc::new(FixedSizeBinaryArray::try_new(16, Buffer::from_vec(bytes), None)?)
+            }
+            Self::Bytes(vector) => Arc::new(bytes_array(slots.map(|slot| &vector[slot]))),
+            Self::Counts(vector) => Arc::new(counts_array(slots.map(|slot| &vector[slot]))?),
         })
     }
 
@@ -227,16 +242,18 @@ fn counts_fields() -> Fields {
     ])
 }
 
-fn bytes_array(vector: &[Option<Box<[u8]>>]) -> LargeBinaryArray {
-    let total = vector.iter().flatten().map(|bytes| bytes.len()).sum();
+fn bytes_array<'a>(
+    elements: impl ExactSizeIterator<Item = &'a Option<Box<[u8]>>> + Clone,
+) -> LargeBinaryArray {
+    let total = elements.clone().flatten().map(|bytes| bytes.len()).sum();
     let mut data = Vec::with_capacity(total);
-    let mut offsets = Vec::with_capacity(vector.len() + 1);
+    let mut offsets = Vec::with_capacity(elements.len() + 1);
     offsets.push(0_i64);
-    for bytes in vector {
+    for bytes in elements.clone() {
         data.extend_from_slice(bytes.as_deref().unwrap_or_default());
         offsets.push(data.len() as i64);
     }
-    let nulls: NullBuffer = vector.iter().map(Option::is_some).collect();
+    let nulls: NullBuffer = elements.map(Option::is_some).collect();
     LargeBinaryArray::new(
         OffsetBuffer::new(ScalarBuffer::from(offsets)),
         Buffer::from_vec(data),
@@ -244,10 +261,10 @@ fn bytes_array(vector: &[Option<Box<[u8]>>]) -> LargeBinaryArray {
     )
 }
 
-fn counts_array(vector: &[Counts]) -> Result<LargeListArray> {
+fn counts_array<'a>(elements: impl Iterator<Item = &'a Counts>) -> Result<LargeListArray> {
     let (mut data, mut counts) = (Vec::new(), Vec::new());
     let (mut ends, mut offsets) = (vec![0_i64], vec![0_i64]);
-    for entry in vector {
+    for entry in elements {
         for (value, count) in entry.iter() {
             data.extend_from_slice(value);
             ends.push(data.len() as i64);

@@ -1,22 +1,25 @@
 //! A frozen snapshot: copies taken in the task's thread, encoded beside it. Made by
 //! `StateStore::snapshot`; the task's checkpoint writer calls `encode`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::SchemaRef;
 use arrow_ipc::writer::StreamWriter;
 use bytes::Bytes;
+use model::deployment::StateHandle;
 use model::key_group::KEY_HASH_VERSION;
 use model::{Error, Result, Watermark};
 
+use crate::chain::Link;
 use crate::cold::{ColdSnapshot, PREFIX, for_each_frozen, pane_prefix};
 use crate::key_arrays::key_arrays;
 use crate::keys::{KeyData, encode_key};
 use crate::log::{Log, LogBatch, compact_views, decode};
 use crate::pane::{COPIED, DEAD, Pane};
 use crate::pane_cold::start_cold_key;
+use crate::removed::FrozenKeys;
 use crate::shape::TableShape;
 use crate::snapshot_file::{ColumnSchema, FileWriter, Header, Section, SectionSchema};
 use crate::{Column, Table};
@@ -26,18 +29,33 @@ const BATCH_ROWS: usize = 16 * 1024;
 /// A batch of so many rows is not worth a copy into a larger one.
 const ENOUGH_ROWS: usize = 1024;
 
-/// The state of one operator in one subtask at one moment. Does not change with the store.
+/// The state of one operator in one subtask at one moment: what the files of earlier snapshots
+/// do not hold. Does not change with the store.
 pub struct Frozen {
     pub(crate) uid: String,
     pub(crate) watermark: Watermark,
     pub(crate) tables: Vec<FrozenTable>,
     pub(crate) logs: Vec<FrozenLog>,
     pub(crate) cold: Option<Box<dyn ColdSnapshot>>,
+    pub(crate) link: Link,
+}
+
+/// Where a snapshot's file came to lie, once it is stored: later ones may go on from it.
+pub struct StoredFile(Arc<OnceLock<StateHandle>>);
+
+impl StoredFile {
+    /// To be called when the file is stored for sure, and not before.
+    pub fn stored(self, handle: StateHandle) {
+        // Stored twice is stored as well the first time.
+        let _ = self.0.set(handle);
+    }
 }
 
 pub(crate) struct FrozenTable {
     shape: Arc<TableShape>,
     panes: Vec<FrozenPane>,
+    removed: Vec<(i64, FrozenKeys)>,
+    dropped: Vec<i64>,
 }
 
 struct FrozenPane {
@@ -55,7 +73,8 @@ pub(crate) struct FrozenLog {
     name: String,
     schema: SchemaRef,
     key_columns: Vec<usize>,
-    batches: Vec<(i64, FrozenBatch)>,
+    batches: Vec<(i64, u64, FrozenBatch)>,
+    removed: Vec<u64>,
 }
 
 enum FrozenBatch {
@@ -65,12 +84,29 @@ enum FrozenBatch {
 }
 
 impl FrozenTable {
-    pub(crate) fn of(table: &Table) -> Result<Self> {
-        let with_rows = table.panes.values().filter(|pane| pane.has_rows());
-        Ok(Self {
-            shape: Arc::clone(&table.shape),
-            panes: with_rows.map(FrozenPane::of).collect::<Result<_>>()?,
-        })
+    /// What the file of `link` has to hold; from now on it does.
+    pub(crate) fn of(table: &mut Table, link: &Link) -> Result<Self> {
+        let kind = table.shape.kind;
+        let (mut panes, mut removed) = (Vec::new(), Vec::new());
+        for pane in table.panes.values_mut() {
+            let slots = pane.slots_for(link.position);
+            if link.is_base() {
+                pane.removed.clear(kind);
+                if pane.has_rows() {
+                    panes.push(FrozenPane::of(pane)?);
+                }
+                continue;
+            }
+            let keys = pane.removed.freeze(kind, link.position);
+            if !keys.is_empty() {
+                removed.push((pane.namespace, keys));
+            }
+            if !slots.is_empty() {
+                panes.push(FrozenPane::part(pane, &slots)?);
+            }
+        }
+        let dropped = table.dropped.freeze(link.position);
+        Ok(Self { shape: Arc::clone(&table.shape), panes, removed, dropped })
     }
 
     pub(crate) fn is_cold(&self) -> bool {
@@ -83,29 +119,83 @@ impl FrozenTable {
             values: self.shape.values.clone(),
         }
     }
+
+    fn write(
+        self,
+        cold: &mut Option<Box<dyn ColdSnapshot>>,
+        file: &mut FileWriter<'_>,
+        sections: &mut Vec<Section>,
+    ) -> Result<()> {
+        let (name, schema) = (self.shape.name.clone(), self.schema());
+        if !self.removed.is_empty() {
+            let key = ColumnSchema::of(&self.shape.fields);
+            let schema = SectionSchema::Removed { key };
+            let mut section = SectionWriter::start(file, name.clone(), schema)?;
+            for (namespace, keys) in &self.removed {
+                write_removed(&self.shape, *namespace, keys, &mut section)?;
+            }
+            sections.push(section.finish()?);
+        }
+        let mut section = SectionWriter::start(file, name, schema)?;
+        // Consumed pane by pane, to free each as soon as it is written.
+        for pane in self.panes {
+            write_pane(&self.shape, pane, cold, &mut section)?;
+        }
+        sections.push(Section { dropped: self.dropped, ..section.finish()? });
+        Ok(())
+    }
 }
 
 impl FrozenLog {
-    pub(crate) fn of(log: &Log) -> Self {
-        let freeze = |(namespace, pane): (&i64, &crate::log::LogPane)| {
-            let namespace = *namespace;
-            let id = log.shape.id;
-            let batches = pane.batches.iter().map(move |stored| match &stored.memory {
-                Some(batch) => (namespace, FrozenBatch::Memory(batch.clone())),
-                None => (namespace, FrozenBatch::Cold(stored.cold_key(id, namespace))),
-            });
-            batches.collect::<Vec<_>>()
-        };
+    /// What the file of `link` has to hold; from now on it does.
+    pub(crate) fn of(log: &mut Log, link: &Link) -> Self {
+        let id = log.shape.id;
+        let mut batches = Vec::new();
+        for (namespace, pane) in &mut log.panes {
+            for stored in pane.batches.iter_mut().filter(|stored| stored.tier >= link.position) {
+                stored.tier = link.position;
+                let frozen = match &stored.memory {
+                    Some(batch) => FrozenBatch::Memory(batch.clone()),
+                    None => FrozenBatch::Cold(stored.cold_key(id, *namespace)),
+                };
+                batches.push((*namespace, stored.number, frozen));
+            }
+        }
         Self {
             name: log.shape.name.clone(),
             schema: Arc::clone(&log.shape.schema),
             key_columns: log.shape.key_columns.clone(),
-            batches: log.panes.iter().flat_map(freeze).collect(),
+            batches,
+            removed: log.removed.freeze(link.position),
         }
     }
 
     pub(crate) fn is_cold(&self) -> bool {
-        self.batches.iter().any(|(_, batch)| matches!(batch, FrozenBatch::Cold(_)))
+        self.batches.iter().any(|(_, _, batch)| matches!(batch, FrozenBatch::Cold(_)))
+    }
+
+    fn write(
+        self,
+        cold: &mut Option<Box<dyn ColdSnapshot>>,
+        file: &mut FileWriter<'_>,
+        sections: &mut Vec<Section>,
+    ) -> Result<()> {
+        let schema = SectionSchema::Log {
+            columns: ColumnSchema::of(self.schema.fields().iter().map(AsRef::as_ref)),
+            key_columns: self.key_columns,
+        };
+        let mut section = SectionWriter::start(file, self.name, schema)?;
+        let mut batches = Vec::with_capacity(self.batches.len());
+        for (namespace, number, batch) in self.batches {
+            let batch = match batch {
+                FrozenBatch::Memory(batch) => batch,
+                FrozenBatch::Cold(key) => read_cold_batch(cold, &key, &self.schema)?,
+            };
+            batches.push((number, batch.0.num_rows() as u64));
+            section.push(log_rows(&section.schema, namespace, batch)?)?;
+        }
+        sections.push(Section { batches, removed: self.removed, ..section.finish()? });
+        Ok(())
     }
 }
 
@@ -119,6 +209,25 @@ impl FrozenPane {
             flags: pane.flags.clone(),
             columns: pane.columns.iter().map(Column::to_array).collect::<Result<_>>()?,
             partly_cold: pane.cold_rows > 0,
+        })
+    }
+
+    /// Only the rows of `slots`, which are live.
+    fn part(pane: &Pane, slots: &[u32]) -> Result<Self> {
+        let mut keys = FrozenKeys::new(pane.shape.kind);
+        for slot in slots {
+            let is_null = *slot == pane.keys.null_slot;
+            keys.push(&pane.keys.data, pane.hash(*slot), is_null, *slot);
+        }
+        let columns = pane.columns.iter().map(|column| column.take(slots));
+        Ok(Self {
+            namespace: pane.namespace,
+            keys: keys.data,
+            null_slot: keys.null_slot,
+            hashes: keys.hashes,
+            flags: vec![0; slots.len()],
+            columns: columns.collect::<Result<_>>()?,
+            partly_cold: false,
         })
     }
 
@@ -141,9 +250,21 @@ impl FrozenPane {
 impl Frozen {
     /// No rows and no watermark: a restore from it would be a fresh start.
     pub fn is_empty(&self) -> bool {
-        self.watermark == Watermark::MIN
+        self.link.is_base()
+            && self.watermark == Watermark::MIN
             && self.tables.iter().all(|table| table.panes.is_empty())
             && self.logs.iter().all(|log| log.batches.is_empty())
+    }
+
+    /// The files that this one goes on from, the base first: a restore needs them before it.
+    pub fn earlier(&self) -> &[StateHandle] {
+        &self.link.earlier
+    }
+
+    /// Where to say that this one's file is stored. Later snapshots hold everything again
+    /// that it holds, unless that is said before they are taken.
+    pub fn file(&self) -> StoredFile {
+        StoredFile(Arc::clone(&self.link.stored))
     }
 
     /// The snapshot file in one piece, see [`Self::encode_to`]. For tests and small state.
@@ -163,34 +284,16 @@ impl Frozen {
         let mut file = FileWriter::start(put);
         let mut sections = Vec::new();
         for table in std::mem::take(&mut self.tables) {
-            let (name, schema) = (table.shape.name.clone(), table.schema());
-            let cold = &mut self.cold;
-            let mut section = SectionWriter::start(&mut file, name, schema)?;
-            // Consumed pane by pane, to free each as soon as it is written.
-            for pane in table.panes {
-                write_pane(&table.shape, pane, cold, &mut section)?;
-            }
-            sections.push(section.finish()?);
+            table.write(&mut self.cold, &mut file, &mut sections)?;
         }
         for log in std::mem::take(&mut self.logs) {
-            let schema = SectionSchema::Log {
-                columns: ColumnSchema::of(log.schema.fields().iter().map(AsRef::as_ref)),
-                key_columns: log.key_columns.clone(),
-            };
-            let mut section = SectionWriter::start(&mut file, log.name.clone(), schema)?;
-            for (namespace, batch) in log.batches {
-                let batch = match batch {
-                    FrozenBatch::Memory(batch) => batch,
-                    FrozenBatch::Cold(key) => read_cold_batch(&mut self.cold, &key, &log.schema)?,
-                };
-                section.push(log_rows(&section.schema, namespace, batch)?)?;
-            }
-            sections.push(section.finish()?);
+            log.write(&mut self.cold, &mut file, &mut sections)?;
         }
         let header = Header {
             uid: self.uid,
             watermark: self.watermark.0,
             key_hash_version: KEY_HASH_VERSION,
+            position: self.link.position,
             tables: sections,
         };
         file.finish(&header)
@@ -235,6 +338,8 @@ fn write_memory(
         .filter(|slot| pane.flags[*slot as usize] & DEAD == 0)
         .collect();
     for slots in live.chunks(BATCH_ROWS) {
+        let (first, last) = (slots[0] as usize, slots[slots.len() - 1] as usize);
+        let in_a_row = last - first + 1 == slots.len();
         let hashes = slots.iter().map(|slot| pane.hashes[*slot as usize]);
         let namespaces = Int64Array::from_value(pane.namespace, slots.len());
         let mut columns: Vec<ArrayRef> =
@@ -242,8 +347,8 @@ fn write_memory(
         columns.extend(key_arrays(shape, &pane.keys, pane.null_slot, slots)?);
         let indices = UInt32Array::from(slots.to_vec());
         for column in &pane.columns {
-            columns.push(if slots.len() == pane.hashes.len() {
-                Arc::clone(column)
+            columns.push(if in_a_row {
+                column.slice(first, slots.len())
             } else {
                 take(column, &indices, None)?
             });
@@ -251,6 +356,21 @@ fn write_memory(
         section.push(RecordBatch::try_new(Arc::clone(&section.schema), columns)?)?;
     }
     Ok(())
+}
+
+fn write_removed(
+    shape: &TableShape,
+    namespace: i64,
+    keys: &FrozenKeys,
+    section: &mut SectionWriter<'_, '_>,
+) -> Result<()> {
+    let all: Vec<u32> = (0..keys.hashes.len() as u32).collect();
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(UInt64Array::from(keys.hashes.clone())),
+        Arc::new(Int64Array::from_value(namespace, all.len())),
+    ];
+    columns.extend(key_arrays(shape, &keys.data, keys.null_slot, &all)?);
+    section.push(RecordBatch::try_new(Arc::clone(&section.schema), columns)?)
 }
 
 fn log_rows(schema: &SchemaRef, namespace: i64, (batch, hashes): LogBatch) -> Result<RecordBatch> {
@@ -289,7 +409,16 @@ struct SectionWriter<'a, 'b> {
 impl<'a, 'b> SectionWriter<'a, 'b> {
     fn start(file: &'a mut FileWriter<'b>, name: String, schema: SectionSchema) -> Result<Self> {
         let stream = schema.stream_schema();
-        let section = Section { name, schema, rows: 0, offset: file.written, length: 0 };
+        let section = Section {
+            name,
+            schema,
+            rows: 0,
+            offset: file.written,
+            length: 0,
+            dropped: Vec::new(),
+            batches: Vec::new(),
+            removed: Vec::new(),
+        };
         let writer = StreamWriter::try_new(file, &stream)?;
         Ok(Self { writer, schema: stream, pending: Vec::new(), pending_rows: 0, section })
     }

@@ -27,6 +27,36 @@ pub(crate) enum KeyData {
 }
 
 impl KeyData {
+    pub(crate) fn new(kind: crate::shape::KeyKind) -> Self {
+        use crate::shape::KeyKind as K;
+        match kind {
+            K::Unit => Self::Unit,
+            K::Int => Self::Int(Vec::new()),
+            K::Bytes | K::Rows => Self::Bytes { offsets: vec![0], arena: Vec::new() },
+        }
+    }
+
+    /// Appends the key of `slot` in `other`, which is of the same kind.
+    pub(crate) fn push(&mut self, other: &Self, slot: u32) {
+        match (self, other) {
+            (Self::Int(values), Self::Int(others)) => values.push(others[slot as usize]),
+            (Self::Bytes { offsets, arena }, Self::Bytes { .. }) => {
+                arena.extend_from_slice(other.bytes(slot));
+                offsets.push(arena.len() as u64);
+            }
+            _ => {}
+        }
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Self::Unit => 0,
+            Self::Int(values) => values.capacity() * 8,
+            Self::Bytes { offsets, arena } => offsets.capacity() * 8 + arena.capacity(),
+        }
+    }
+
     #[inline]
     pub(crate) fn bytes(&self, slot: u32) -> &[u8] {
         match self {
@@ -100,14 +130,12 @@ impl RowSet for &[u32] {
 impl KeySet {
     pub(crate) fn new(kind: crate::shape::KeyKind) -> Self {
         use crate::shape::KeyKind as K;
-        let (data, index) = match kind {
-            K::Unit => (KeyData::Unit, KeyIndex::Unit),
-            K::Int => (KeyData::Int(Vec::new()), KeyIndex::Int(Index::with_capacity(0))),
-            K::Bytes | K::Rows => (
-                KeyData::Bytes { offsets: vec![0], arena: Vec::new() },
-                KeyIndex::Bytes(Index::with_capacity(0)),
-            ),
+        let index = match kind {
+            K::Unit => KeyIndex::Unit,
+            K::Int => KeyIndex::Int(Index::with_capacity(0)),
+            K::Bytes | K::Rows => KeyIndex::Bytes(Index::with_capacity(0)),
         };
+        let data = KeyData::new(kind);
         Self { data, index, hashes: Vec::new(), null_slot: NO_SLOT }
     }
 
@@ -382,12 +410,7 @@ impl KeySet {
             KeyIndex::Int(index) => index.bytes(),
             KeyIndex::Bytes(index) => index.bytes(),
         };
-        let data = match &self.data {
-            KeyData::Unit => 0,
-            KeyData::Int(values) => values.capacity() * 8,
-            KeyData::Bytes { offsets, arena } => offsets.capacity() * 8 + arena.capacity(),
-        };
-        index + data + self.hashes.capacity() * 8
+        index + self.data.memory() + self.hashes.capacity() * 8
     }
 }
 

@@ -6,6 +6,7 @@
 //! namespace -> append-only record batches. Rows are addressed by slots, which stay valid
 //! until the next [`StateStore::end_batch`]. See `docs/design/0002-engine-contracts.md`.
 
+mod chain;
 mod cold;
 mod column;
 #[cfg(any(test, feature = "contract"))]
@@ -18,6 +19,7 @@ mod keys;
 mod log;
 mod pane;
 mod pane_cold;
+mod removed;
 mod restore;
 mod shape;
 mod snapshot_file;
@@ -27,7 +29,7 @@ mod table;
 pub use cold::{ColdSnapshot, ColdStore, HeapBackend, StateBackend};
 pub use column::{Column, ValueType};
 pub use counts::Counts;
-pub use frozen::Frozen;
+pub use frozen::{Frozen, StoredFile};
 pub use log::{Log, LogBatch};
 pub use pane::Pane;
 pub use snapshot_file::PART_BYTES;

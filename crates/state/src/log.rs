@@ -17,7 +17,9 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use model::{Error, Result};
 
+use crate::chain::{NEW, Tiers};
 use crate::cold::{PREFIX, SharedCold, pane_prefix};
+use crate::removed::RemovedIds;
 
 /// Rows with the key hash of each.
 pub type LogBatch = (RecordBatch, Arc<Vec<u64>>);
@@ -42,6 +44,8 @@ pub struct Log {
     stored_schema: SchemaRef,
     rows: usize,
     next_number: u64,
+    /// Numbers of batches that are gone.
+    pub(crate) removed: RemovedIds<u64>,
     pub(crate) tick: u64,
     pub(crate) memory: u64,
 }
@@ -56,8 +60,10 @@ pub(crate) struct LogPane {
 }
 
 pub(crate) struct StoredBatch {
-    number: u64,
+    pub(crate) number: u64,
     rows: usize,
+    /// Which file of the chain holds it, see `chain`.
+    pub(crate) tier: u8,
     bytes: u64,
     /// `None`: only in the cold store.
     pub(crate) memory: Option<LogBatch>,
@@ -79,7 +85,16 @@ impl Log {
         fields.extend(shape.schema.fields().iter().cloned());
         let stored_schema = Arc::new(Schema::new(fields));
         let panes = BTreeMap::new();
-        Self { shape, panes, stored_schema, rows: 0, next_number: 0, tick: 1, memory: 0 }
+        Self {
+            shape,
+            panes,
+            stored_schema,
+            rows: 0,
+            next_number: 0,
+            removed: RemovedIds::default(),
+            tick: 1,
+            memory: 0,
+        }
     }
 
     /// Adds `batch` (of the registered column types, `hashes` of its key columns) behind
@@ -110,7 +125,7 @@ impl Log {
         let merged = concat_batches(&self.shape.schema, parts.iter().map(|(batch, _)| batch))?;
         let hashes = parts.iter().flat_map(|(_, hashes)| hashes.iter().copied()).collect();
         let bytes: u64 = last.iter().map(|stored| stored.bytes).sum();
-        pane.batches.truncate(from);
+        forget(&mut self.removed, pane.batches.drain(from..));
         pane.memory -= bytes;
         self.memory -= bytes;
         self.rows -= merged.num_rows();
@@ -152,9 +167,9 @@ impl Log {
         let Some(pane) = self.panes.remove(&namespace) else { return Ok(()) };
         self.memory -= pane.memory;
         self.rows -= pane.batches.iter().map(|stored| stored.rows).sum::<usize>();
-        if pane.in_cold
-            && let Some(cold) = &self.shape.cold
-        {
+        let in_cold = pane.in_cold;
+        forget(&mut self.removed, pane.batches);
+        if in_cold && let Some(cold) = &self.shape.cold {
             cold.lock()?.delete_prefix(&pane_prefix(self.shape.id, namespace))?;
         }
         Ok(())
@@ -218,12 +233,19 @@ impl Log {
         pane.batches.push(StoredBatch {
             number: self.next_number,
             rows: batch.num_rows(),
+            tier: NEW,
             bytes,
             memory: Some((batch.clone(), hashes)),
             in_cold: false,
         });
         self.next_number += 1;
         Ok(batch)
+    }
+
+    pub(crate) fn count_tiers(&self, rows: &mut Tiers, removed: &mut Tiers) {
+        let batches = self.panes.values().flat_map(|pane| &pane.batches);
+        batches.for_each(|stored| rows.add(stored.tier, stored.rows as u64));
+        self.removed.count(removed);
     }
 
     fn check(&self, batch: &RecordBatch, hashes: &[u64]) -> Result<()> {
@@ -243,6 +265,12 @@ impl Log {
             self.shape.schema
         )))
     }
+}
+
+/// The batches are gone: those that a file of the chain has must be named.
+fn forget(removed: &mut RemovedIds<u64>, batches: impl IntoIterator<Item = StoredBatch>) {
+    let in_files = batches.into_iter().filter(|stored| stored.tier != NEW);
+    in_files.for_each(|stored| removed.add(stored.number));
 }
 
 /// A batch may be a small part of large shared buffers (a slice, or views): copy it out

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use model::Result;
 
+use crate::chain::{CHANGED, GONE, NEW, Tiers};
 use crate::key_arrays::{batch_keys, key_arrays};
 use crate::keys::KeySet;
+use crate::removed::RemovedKeys;
 use crate::shape::TableShape;
 use crate::{Column, Counts};
 
@@ -25,6 +27,9 @@ pub struct Pane {
     pub(crate) namespace: i64,
     pub(crate) keys: KeySet,
     pub(crate) flags: Vec<u8>,
+    /// Which file of the chain holds each row, see `chain`.
+    pub(crate) tiers: Vec<u8>,
+    pub(crate) removed: RemovedKeys,
     pub(crate) columns: Vec<Column>,
     /// How many slots are `DEAD`.
     pub(crate) dead: usize,
@@ -56,6 +61,8 @@ impl Pane {
             namespace,
             keys: KeySet::new(shape.kind),
             flags: Vec::new(),
+            tiers: Vec::new(),
+            removed: RemovedKeys::new(shape.kind),
             columns: shape.values.iter().map(|value| Column::new(*value)).collect(),
             dead: 0,
             cold_rows: 0,
@@ -92,7 +99,7 @@ impl Pane {
         if created > 0 {
             self.grow_columns();
         }
-        self.mark_used(slots);
+        self.mark(slots);
         Ok(created)
     }
 
@@ -111,7 +118,7 @@ impl Pane {
             self.load_missing(hashes, &keys, rows)?;
         }
         self.keys.lookup::<false>(hashes, &keys, rows, slots)?;
-        self.mark_used(slots);
+        self.mark(slots);
         Ok(())
     }
 
@@ -124,6 +131,9 @@ impl Pane {
         let at = slot as usize;
         if self.flags[at] & COPIED != 0 {
             self.pending_deletes.push(self.cold_key(slot));
+        }
+        if std::mem::replace(&mut self.tiers[at], GONE) != NEW {
+            self.removed.push(&self.keys, slot);
         }
         self.keys.remove(slot);
         self.flags[at] = DEAD;
@@ -229,10 +239,13 @@ impl Pane {
     pub(crate) fn grow_columns(&mut self) {
         let len = self.keys.len();
         self.flags.resize(len, 0);
+        self.tiers.resize(len, NEW);
         self.columns.iter_mut().for_each(|column| column.resize(len));
     }
 
-    fn mark_used(&mut self, slots: &[u32]) {
+    /// Rows of `slots` were handed out, perhaps to be changed.
+    fn mark(&mut self, slots: &[u32]) {
+        self.mark_changed(slots);
         if self.shape.cold.is_none() {
             return;
         }
@@ -244,12 +257,59 @@ impl Pane {
         }
     }
 
+    /// The rows of `slots` change. To be called for slots that came neither from
+    /// [`Self::upsert`] nor from [`Self::find`] since the last snapshot: snapshots write only
+    /// what changed.
+    #[inline]
+    pub fn mark_changed(&mut self, slots: &[u32]) {
+        for slot in slots {
+            // Absent keys answer NO_SLOT, above every index.
+            if let Some(tier) = self.tiers.get_mut(*slot as usize) {
+                // A removed slot stays so.
+                *tier = if *tier == GONE { GONE } else { (*tier).max(CHANGED) };
+            }
+        }
+    }
+
+    /// A file of the chain has rows of this pane.
+    pub(crate) fn is_in_files(&self) -> bool {
+        self.cold_rows > 0
+            || !self.removed.is_empty()
+            || self.tiers.iter().any(|tier| *tier != NEW && *tier != GONE)
+    }
+
+    pub(crate) fn count_tiers(&self, rows: &mut Tiers, removed: &mut Tiers) {
+        rows.add_all(&self.tiers);
+        self.removed.count(removed);
+    }
+
+    /// The slots that the file at `position` has to hold, ascending; from now on it does.
+    pub(crate) fn slots_for(&mut self, position: u8) -> Vec<u32> {
+        const BLOCK: usize = 64;
+        let mut slots = Vec::new();
+        for (block, tiers) in self.tiers.chunks_mut(BLOCK).enumerate() {
+            if tiers.iter().fold(0, |highest, tier| highest.max(*tier)) < position {
+                continue;
+            }
+            for (at, tier) in tiers.iter_mut().enumerate() {
+                if *tier >= position {
+                    *tier = position;
+                    slots.push((block * BLOCK + at) as u32);
+                }
+            }
+        }
+        slots
+    }
+
     /// Keeps only the slots `kept` (ascending, live), renumbered from 0.
     pub(crate) fn retain(&mut self, kept: &[u32]) {
         self.keys.retain(kept);
         for (to, &from) in kept.iter().enumerate() {
             self.flags[to] = self.flags[from as usize];
+            self.tiers[to] = self.tiers[from as usize];
         }
+        self.tiers.truncate(kept.len());
+        self.tiers.shrink_to(kept.len() + kept.len() / 4);
         self.flags.truncate(kept.len());
         self.flags.shrink_to(kept.len() + kept.len() / 4);
         self.columns.iter_mut().for_each(|column| column.retain(kept));
@@ -272,6 +332,8 @@ impl Pane {
         let fixed = size_of::<Self>()
             + self.keys.bytes()
             + self.flags.capacity()
+            + self.tiers.capacity()
+            + self.removed.memory()
             + self.columns.iter().map(Column::vector_bytes).sum::<usize>();
         (fixed + self.measure_heap()) as u64
     }

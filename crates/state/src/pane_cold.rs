@@ -9,6 +9,7 @@
 use model::Result;
 
 use crate::NO_SLOT;
+use crate::chain::CHANGED;
 use crate::cold::{Entry, PREFIX, SharedCold, pane_prefix};
 use crate::column::broken_cold_row;
 use crate::key_arrays::BatchKeys;
@@ -118,6 +119,7 @@ impl Pane {
             column.decode(&mut value)?;
         }
         self.flags.push(COPIED | USED);
+        self.tiers.push(CHANGED);
         self.cold_rows = self.cold_rows.saturating_sub(1);
         Ok(())
     }

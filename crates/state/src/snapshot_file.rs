@@ -1,11 +1,15 @@
-//! The snapshot file, format 2. Called by `frozen` (write) and `restore` (read).
+//! The snapshot file, format 3. Called by `frozen` (write) and `restore` (read).
 //!
 //! ```text
-//! "WEIRST02" | sections | header (JSON) | header length u32 LE | CRC-32C of all before, u32 LE
+//! "WEIRST03" | sections | header (JSON) | header length u32 LE | CRC-32C of all before, u32 LE
 //! ```
 //! Each section is an Arrow IPC stream; the header names its place counted from the end of the
 //! magic. It comes last, so that a large state goes out while it is encoded. Section
 //! columns: `$hash`, `$namespace`, then keys and values, or the log's columns.
+//!
+//! The header also names the file's position in its chain (1: a base, which stands for itself)
+//! and what files before it hold in vain: namespaces, batches of logs, and in sections of their
+//! own the keys of removed rows.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -21,7 +25,7 @@ use crate::ValueType;
 use crate::column::arrow_type;
 use crate::log::HASH;
 
-const MAGIC: &[u8; 8] = b"WEIRST02";
+const MAGIC: &[u8; 8] = b"WEIRST03";
 /// What every version's magic starts with.
 const MAGIC_STEM: &[u8; 6] = b"WEIRST";
 const CRC_BYTES: usize = 4;
@@ -37,6 +41,9 @@ pub(crate) struct Header {
     /// Milliseconds since the epoch, see `model::Watermark`.
     pub(crate) watermark: i64,
     pub(crate) key_hash_version: u32,
+    /// From 1. What earlier files of the chain hold is still there, but for what this one
+    /// takes out or holds itself.
+    pub(crate) position: u8,
     pub(crate) tables: Vec<Section>,
 }
 
@@ -48,14 +55,33 @@ pub(crate) struct Section {
     pub(crate) rows: u64,
     pub(crate) offset: u64,
     pub(crate) length: u64,
+    /// Of a table: its rows in these namespaces of earlier files are gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dropped: Vec<i64>,
+    /// Of a log: number and rows of each batch, in the order of the rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) batches: Vec<(u64, u64)>,
+    /// Of a log: batches of earlier files that are gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) removed: Vec<u64>,
 }
 
 /// What must not change between a snapshot and the job that restores it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "schema", rename_all = "kebab-case")]
 pub(crate) enum SectionSchema {
-    Table { key: Vec<ColumnSchema>, values: Vec<ValueType> },
-    Log { columns: Vec<ColumnSchema>, key_columns: Vec<usize> },
+    Table {
+        key: Vec<ColumnSchema>,
+        values: Vec<ValueType>,
+    },
+    Log {
+        columns: Vec<ColumnSchema>,
+        key_columns: Vec<usize>,
+    },
+    /// Keys of a table whose rows in earlier files are gone.
+    Removed {
+        key: Vec<ColumnSchema>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +108,7 @@ impl SectionSchema {
             Field::new("$namespace", DataType::Int64, false),
         ];
         let columns = match self {
-            Self::Table { key, .. } => key,
+            Self::Table { key, .. } | Self::Removed { key } => key,
             Self::Log { columns, .. } => columns,
         };
         fields.extend(columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)));
@@ -102,6 +128,7 @@ impl fmt::Display for SectionSchema {
             columns.join(", ")
         };
         match self {
+            Self::Removed { key } => write!(f, "removed keys ({})", list(key)),
             Self::Table { key, values } => write!(f, "key ({}), values {values:?}", list(key)),
             Self::Log { columns, key_columns } => {
                 write!(f, "columns ({}), key columns {key_columns:?}", list(columns))
@@ -184,7 +211,7 @@ impl SnapshotFile {
         if magic != MAGIC {
             if magic.starts_with(MAGIC_STEM) {
                 return Err(Error::user(format!(
-                    "the state snapshot has format {}, this version reads WEIRST02; \
+                    "the state snapshot has format {}, this version reads WEIRST03; \
                      restore it with the version that wrote it",
                     String::from_utf8_lossy(magic)
                 )));

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use model::key_group::KeyGroupRange;
 use model::{Error, Result, Watermark};
 
+use crate::chain::{Chain, Tiers};
 use crate::cold::SharedCold;
 use crate::frozen::{FrozenLog, FrozenTable};
 use crate::log::LogShape;
-use crate::restore::Restored;
+use crate::restore::{Restored, RestoredPart};
 use crate::shape::TableShape;
 use crate::snapshot_file::{ColumnSchema, SectionSchema};
 use crate::{ColdStore, Frozen, Log, Table, ValueType};
@@ -47,6 +48,7 @@ pub struct StateStore {
     logs: Vec<Log>,
     restored: Restored,
     watermark: Option<Watermark>,
+    chain: Chain,
 }
 
 /// After an eviction, state takes at most this share of the budget.
@@ -63,15 +65,17 @@ struct Candidate {
 }
 
 impl StateStore {
-    /// `restored`: whole snapshot files of this operator, from any subtasks. Fails when one
-    /// is damaged, of another format or of another operator.
+    /// `restored`: whole snapshot files of this operator, from any subtasks, each behind
+    /// the files that it goes on from ([`Frozen::earlier`]). Fails when one is damaged,
+    /// missing in between, of another format or of another operator.
     pub fn open(options: StoreOptions, restored: Vec<Bytes>) -> Result<Self> {
         let StoreOptions { uid, key_groups, max_parallelism, memory_bytes, cold } = options;
         let restored = Restored::open(&uid, key_groups, max_parallelism, &restored)?;
         let watermark = restored.watermark();
         let cold = cold.map(SharedCold::new);
         let (tables, logs) = (Vec::new(), Vec::new());
-        Ok(Self { uid, memory_bytes, cold, tables, logs, restored, watermark })
+        let chain = Chain::default();
+        Ok(Self { uid, memory_bytes, cold, tables, logs, restored, watermark, chain })
     }
 
     /// The lowest watermark of the restored files; `None` on a fresh start.
@@ -89,7 +93,10 @@ impl StateStore {
         let (budget, spills, others) =
             (self.memory_bytes, self.cold.is_some(), self.memory_bytes());
         self.restored.load(name, &schema, |rows| {
-            table.load(&rows)?;
+            match rows {
+                RestoredPart::Rows { rows, position } => table.load(&rows, position)?,
+                RestoredPart::Removed(rows) => table.unload(&rows)?,
+            }
             table.end_batch()?;
             if spills && others + table.memory > budget {
                 table.namespaces().into_iter().try_for_each(|ns| table.evict(ns, None))?;
@@ -118,7 +125,9 @@ impl StateStore {
         let (budget, spills, others) =
             (self.memory_bytes, self.cold.is_some(), self.memory_bytes());
         self.restored.load(name, &section, |rows| {
-            log.load(&rows)?;
+            if let RestoredPart::Rows { rows, .. } = rows {
+                log.load(&rows)?;
+            }
             if spills && others + log.memory > budget {
                 log.namespaces().into_iter().try_for_each(|ns| log.evict(ns))?;
             }
@@ -194,22 +203,35 @@ impl StateStore {
         Ok(())
     }
 
-    /// Freezes the state as of now, with `watermark` (the operator's input watermark). To be
-    /// called between batches; the cost is that of copying the vectors.
+    /// Freezes the state as of now, with `watermark` (the operator's input watermark): all of
+    /// it, or what changed since snapshots whose files are stored ([`Frozen::earlier`]). To be
+    /// called between batches; the cost is that of copying what is to be written.
     pub fn snapshot(&mut self, watermark: Watermark) -> Result<Frozen> {
         self.restored.finish()?;
         for pane in self.tables.iter_mut().flat_map(|table| table.panes.values_mut()) {
             pane.flush_deletes()?;
         }
-        let tables = self.tables.iter().map(FrozenTable::of).collect::<Result<Vec<_>>>()?;
-        let logs: Vec<FrozenLog> = self.logs.iter().map(FrozenLog::of).collect();
+        let (mut rows, mut removed) = (Tiers::default(), Tiers::default());
+        self.tables.iter().for_each(|table| table.count_tiers(&mut rows, &mut removed));
+        self.logs.iter().for_each(|log| log.count_tiers(&mut rows, &mut removed));
+        let whole = self.tables.iter().any(Table::is_partly_cold);
+        let link = self.chain.extend(&rows, &removed, whole);
+        let tables = self.tables.iter_mut().map(|table| FrozenTable::of(table, &link));
+        let tables = tables.collect::<Result<Vec<_>>>()?;
+        let logs: Vec<_> = self.logs.iter_mut().map(|log| FrozenLog::of(log, &link)).collect();
         let is_cold =
             tables.iter().any(FrozenTable::is_cold) || logs.iter().any(FrozenLog::is_cold);
         let cold = match &self.cold {
             Some(cold) if is_cold => Some(cold.lock()?.snapshot()?),
             _ => None,
         };
-        Ok(Frozen { uid: self.uid.clone(), watermark, tables, logs, cold })
+        Ok(Frozen { uid: self.uid.clone(), watermark, tables, logs, cold, link })
+    }
+
+    /// Makes chains of files grow with a handful of rows, to test what they do.
+    #[cfg(any(test, feature = "contract"))]
+    pub fn snapshot_little(&mut self) {
+        self.chain.limits = crate::chain::ChainLimits::TINY;
     }
 
     /// Least recently used panes first, as wholes; then parts of those used in this batch,

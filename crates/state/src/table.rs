@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use model::Result;
 
+use crate::chain::Tiers;
 use crate::pane::Pane;
+use crate::removed::RemovedIds;
 use crate::shape::TableShape;
 
 /// All panes of one registered table.
@@ -16,6 +18,7 @@ pub struct Table {
     pub(crate) panes: BTreeMap<i64, Pane>,
     /// Namespaces whose pane was handed out since the last `end_batch`.
     touched: Vec<i64>,
+    pub(crate) dropped: RemovedIds<i64>,
     /// Counts batches; see `Pane::last_used`.
     pub(crate) tick: u64,
     /// Bytes of all panes as of their last measurement.
@@ -24,7 +27,14 @@ pub struct Table {
 
 impl Table {
     pub(crate) fn new(shape: Arc<TableShape>) -> Self {
-        Self { shape, panes: BTreeMap::new(), touched: Vec::new(), tick: 1, memory: 0 }
+        Self {
+            shape,
+            panes: BTreeMap::new(),
+            touched: Vec::new(),
+            dropped: RemovedIds::default(),
+            tick: 1,
+            memory: 0,
+        }
     }
 
     /// The pane of `namespace`, created when absent. A pane left without rows is dropped
@@ -72,8 +82,7 @@ impl Table {
 
     /// Drops all rows of `namespace`.
     pub fn remove_namespace(&mut self, namespace: i64) -> Result<()> {
-        if let Some(mut pane) = self.panes.remove(&namespace) {
-            self.memory -= pane.accounted;
+        if let Some(mut pane) = self.take_pane(namespace) {
             pane.delete_cold()?;
         }
         Ok(())
@@ -85,9 +94,26 @@ impl Table {
         if self.load_namespace(namespace)?.is_none() {
             return Ok(None);
         }
-        let pane = self.panes.remove(&namespace);
-        self.memory -= pane.as_ref().map_or(0, |pane| pane.accounted);
-        Ok(pane)
+        Ok(self.take_pane(namespace))
+    }
+
+    fn take_pane(&mut self, namespace: i64) -> Option<Pane> {
+        let pane = self.panes.remove(&namespace)?;
+        self.memory -= pane.accounted;
+        if pane.is_in_files() {
+            self.dropped.add(namespace);
+        }
+        Some(pane)
+    }
+
+    /// Rows are only in the cold store: which files of the chain have them is not known.
+    pub(crate) fn is_partly_cold(&self) -> bool {
+        self.panes.values().any(|pane| pane.cold_rows > 0)
+    }
+
+    pub(crate) fn count_tiers(&self, rows: &mut Tiers, removed: &mut Tiers) {
+        self.panes.values().for_each(|pane| pane.count_tiers(rows, removed));
+        self.dropped.count(removed);
     }
 
     /// No namespace has rows.

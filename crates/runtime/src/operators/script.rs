@@ -37,6 +37,7 @@ use bytes::Bytes;
 use model::expression::{Expression, ExpressionError, Expressions};
 use model::row_kind::{self, RowKind};
 use model::{ManualClock, Result, StreamElement, Watermark, key_group};
+use state::contract::ChainFiles;
 use state::{StateStore, StoreOptions};
 
 use crate::operator::{Operator, OperatorContext, Output};
@@ -230,6 +231,9 @@ struct Subtask {
     operator: Box<dyn Operator>,
     ctx: OperatorContext,
     passed: Watermark,
+    /// What snapshots after every call left: a call that changes rows without saying so is
+    /// found out by what is restored from them.
+    files: ChainFiles,
 }
 
 impl<'a> Harness<'a> {
@@ -272,7 +276,9 @@ impl<'a> Harness<'a> {
             };
             let mut operator = (self.make)().expect("the operator");
             operator.open(&mut ctx).expect("open");
-            self.subtasks.push(Subtask { operator, ctx, passed: self.printed });
+            ctx.state.snapshot_little();
+            let (passed, files) = (self.printed, ChainFiles::default());
+            self.subtasks.push(Subtask { operator, ctx, passed, files });
         }
     }
 
@@ -290,6 +296,7 @@ impl<'a> Harness<'a> {
             let subtask = &mut self.subtasks[index];
             call(index, subtask.operator.as_mut(), &mut subtask.ctx, &mut out)?;
             subtask.ctx.state.end_batch()?;
+            subtask.files.add(subtask.ctx.state.snapshot(subtask.ctx.watermark)?);
             for element in out.take_main() {
                 self.take(index, element);
             }
@@ -392,7 +399,8 @@ impl<'a> Harness<'a> {
         let mut files = Vec::new();
         for subtask in &mut self.subtasks {
             let watermark = subtask.ctx.watermark;
-            files.push(Bytes::from(subtask.ctx.state.snapshot(watermark)?.encode()?));
+            subtask.files.add(subtask.ctx.state.snapshot(watermark)?);
+            files.extend_from_slice(subtask.files.files());
         }
         self.start(parallelism, &files);
         Ok(())

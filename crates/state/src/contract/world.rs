@@ -9,9 +9,9 @@ use bytes::Bytes;
 use model::Watermark;
 use model::key_group::{KeyGroupRange, hash_arrays, key_group_of, range_of, subtask_of};
 
-use super::MakeCold;
 use super::keys::{KEY_NUMBERS, Keys};
 use super::oracle::{Oracle, Random, Row};
+use super::{ChainFiles, MakeCold};
 use crate::{LogId, NO_SLOT, Pane, StateStore, StoreOptions, TableId, ValueType};
 
 const MAX_PARALLELISM: u32 = 16;
@@ -29,6 +29,8 @@ pub(super) struct World<'a> {
     numbers: BTreeMap<String, u32>,
     appended: i64,
     watermark: i64,
+    /// Files of one store at once.
+    pub(super) longest_chain: usize,
 }
 
 struct Subtask {
@@ -36,6 +38,7 @@ struct Subtask {
     table: TableId,
     log: LogId,
     key_groups: KeyGroupRange,
+    files: ChainFiles,
 }
 
 fn log_schema() -> SchemaRef {
@@ -59,6 +62,7 @@ impl<'a> World<'a> {
             numbers: keys.numbers_by_text(),
             appended: 0,
             watermark: 0,
+            longest_chain: 0,
         };
         world.open(1, &[]);
         world
@@ -85,7 +89,9 @@ impl<'a> World<'a> {
             let table = store.table("rows", &self.keys.fields(), &VALUES).expect("table");
             let log = store.log("log", log_schema(), &[0]).expect("log");
             store.end_batch().expect("end of batch");
-            self.subtasks.push(Subtask { store, table, log, key_groups });
+            store.snapshot_little();
+            let files = ChainFiles::default();
+            self.subtasks.push(Subtask { store, table, log, key_groups, files });
         }
     }
 
@@ -95,7 +101,7 @@ impl<'a> World<'a> {
 
     /// One random operation.
     pub(super) fn step(&mut self) {
-        match self.random.below(20) {
+        match self.random.below(24) {
             0..=7 => self.upsert(),
             8..=9 => self.find(),
             10 => self.remove(),
@@ -105,6 +111,8 @@ impl<'a> World<'a> {
             14..=16 => self.append(),
             17 => self.replace_log(),
             18 => self.remove_log(),
+            19..=21 => self.checkpoint(),
+            22 => self.lost_checkpoint(),
             _ => {
                 let parallelism = 1 + self.random.below(4);
                 self.restore(parallelism);
@@ -402,6 +410,24 @@ impl<'a> World<'a> {
         assert_eq!(empty, self.oracle == Oracle::default(), "{}", self.name());
     }
 
+    /// A snapshot that later ones may go on from.
+    fn checkpoint(&mut self) {
+        for target in &mut self.subtasks {
+            target.files.add(target.store.snapshot(Watermark(3000)).expect("snapshot"));
+            self.longest_chain = self.longest_chain.max(target.files.len());
+        }
+    }
+
+    /// A snapshot whose file is never stored, or without a word about it.
+    fn lost_checkpoint(&mut self) {
+        for target in &mut self.subtasks {
+            let frozen = target.store.snapshot(Watermark(3000)).expect("snapshot");
+            if self.random.below(2) == 0 {
+                target.files.add_unsaid(frozen);
+            }
+        }
+    }
+
     /// Snapshots every subtask, goes on for a while, then starts anew from the snapshots.
     pub(super) fn restore(&mut self, parallelism: u32) {
         let watermarks: Vec<i64> =
@@ -419,8 +445,12 @@ impl<'a> World<'a> {
             self.take_namespace();
             self.end_batch();
         }
-        let encode = |f: crate::Frozen| Bytes::from(f.encode().expect("encode"));
-        let files: Vec<Bytes> = frozen.into_iter().map(encode).collect();
+        let mut files: Vec<Bytes> = Vec::new();
+        for (subtask, frozen) in self.subtasks.iter_mut().zip(frozen) {
+            subtask.files.add(frozen);
+            self.longest_chain = self.longest_chain.max(subtask.files.len());
+            files.extend_from_slice(subtask.files.files());
+        }
         self.oracle = before;
         self.watermark = watermarks.into_iter().min().unwrap_or_default();
         self.open(parallelism, &files);
