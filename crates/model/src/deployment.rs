@@ -84,7 +84,8 @@ pub struct ChannelId {
 #[serde(rename_all = "camelCase")]
 pub struct TaskRestore {
     pub checkpoint: CheckpointId,
-    /// By operator uid: every handle whose key groups meet this subtask's range.
+    /// By operator uid: every handle whose key groups meet this subtask's range, those of one
+    /// old subtask behind each other in the order of its snapshot.
     pub operators: BTreeMap<String, Vec<StateHandle>>,
 }
 
@@ -98,13 +99,13 @@ pub struct StateHandle {
     /// CRC-32C of the bytes, checked on restore.
     pub crc32c: u32,
     pub key_groups: KeyGroupRange,
-    /// Byte ranges within the object per key group are a later addition (incremental
-    /// checkpoints); a reader filters rows by key group.
+    /// A reader filters rows by key group.
     pub format: u32,
 }
 
-/// The only state format so far: a sequence of tables as Arrow IPC streams (`state::snapshot`).
-pub const STATE_FORMAT: u32 = 2;
+/// The only state format so far: one file of a chain, a sequence of tables as Arrow IPC streams
+/// (`state`, `snapshot_file.rs`).
+pub const STATE_FORMAT: u32 = 3;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -122,7 +123,7 @@ pub enum StateLocation {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SubtaskSnapshot {
-    /// By operator uid.
+    /// By operator uid: the files of its state, a base and what changed since, in order.
     pub operators: BTreeMap<String, Vec<StateHandle>>,
     /// The reader's splits, when the chain has a source.
     pub splits: Vec<Split>,

@@ -84,7 +84,6 @@ impl Default for ChainLimits {
 
 impl ChainLimits {
     /// For tests: chains grow with a handful of rows.
-    #[cfg(any(test, feature = "contract"))]
     pub(crate) const TINY: Self =
         Self { whole_rows: 0, class_rows: 2, whole_percent: 1000, stored_percent: 5000 };
 

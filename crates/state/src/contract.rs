@@ -1,5 +1,6 @@
 //! The contract of state and its backends, as a suite that every backend runs
-//! (`state/src/tests.rs`, `rocks/tests`). Compiled for tests only (feature `contract`).
+//! (`state/src/tests.rs`, `rocks/tests`). Always compiled: a
+//! feature for it would make two flavours of every crate above.
 //!
 //! Random but reproducible operations run against a store and against plain maps; after
 //! each step both must agree, across evictions, snapshots and changes of parallelism.

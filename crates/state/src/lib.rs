@@ -9,7 +9,6 @@
 mod chain;
 mod cold;
 mod column;
-#[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod counts;
 mod frozen;

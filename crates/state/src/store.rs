@@ -229,7 +229,6 @@ impl StateStore {
     }
 
     /// Makes chains of files grow with a handful of rows, to test what they do.
-    #[cfg(any(test, feature = "contract"))]
     pub fn snapshot_little(&mut self) {
         self.chain.limits = crate::chain::ChainLimits::TINY;
     }

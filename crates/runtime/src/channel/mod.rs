@@ -5,7 +5,6 @@
 //! budget per channel bounds what is queued, and waiting for it is the backpressure.
 //! Called by `task.rs` (both ends) and by `taskmanager` (the [`Exchange`] and the transport).
 
-#[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod frame;
 pub mod local;
