@@ -38,7 +38,7 @@ impl DirectDecoder {
     /// reader.
     pub(super) fn decode(&mut self, block: &[u8], records: usize) -> Option<RecordBatch> {
         // Checked as a whole: all that is not ASCII must stand in texts anyway.
-        let text = std::str::from_utf8(block).ok()?;
+        let text = simdutf8::basic::from_utf8(block).ok()?;
         match self.batch(text, records) {
             Some(batch) => Some(batch),
             None => {
