@@ -12,9 +12,20 @@ use model::expression::Expressions;
 use model::operator_spec::OperatorSpec;
 
 use crate::logical::Op;
+use crate::names;
 
 /// Per column, the one value that rows on the way from the source still have.
 type Facts = BTreeMap<String, BTreeSet<i64>>;
+
+/// What is known at an operator on the way from the source.
+#[derive(Clone)]
+struct Way<'a> {
+    /// Of the operator's rows.
+    schema: &'a SchemaRef,
+    /// Columns that stand for one of the source's, which may have another name.
+    names: BTreeMap<String, String>,
+    facts: Facts,
+}
 
 /// What the readers of one source look at.
 struct Reads<'a> {
@@ -41,7 +52,8 @@ pub fn push_down(ops: &mut [Op], expressions: &dyn Expressions) {
             fields: BTreeMap::new(),
             values: None,
         };
-        reads.readers_of(index, &Facts::new());
+        let names = schema.fields().iter().map(|f| (f.name().clone(), f.name().clone())).collect();
+        reads.readers_of(index, &Way { schema: &schema, names, facts: Facts::new() });
         let pushdown = reads.finish();
         if let OperatorSpec::Source { source, .. } = &mut ops[index].spec {
             source.pushdown = pushdown;
@@ -49,58 +61,86 @@ pub fn push_down(ops: &mut [Op], expressions: &dyn Expressions) {
     }
 }
 
-impl Reads<'_> {
-    /// Walks to where the source's rows end: through operators that pass them on unchanged.
-    fn readers_of(&mut self, index: usize, facts: &Facts) {
+impl<'a> Reads<'a> {
+    /// Walks to where the source's rows end: through operators that pass them on unchanged,
+    /// and through projects that pass on a ROW.
+    fn readers_of(&mut self, index: usize, way: &Way<'a>) {
         let ops = self.ops;
         for (reader, op) in ops.iter().enumerate() {
             for (port, input) in op.ports.iter().enumerate() {
                 for input in input.iter().filter(|i| i.op == index && !i.side) {
-                    self.whole.extend(input.keys.iter().flatten().cloned());
-                    self.reader(reader, port, facts);
+                    self.read_whole(input.keys.iter().flatten(), way);
+                    self.reader(reader, port, way);
                 }
             }
         }
     }
 
-    fn reader(&mut self, reader: usize, port: usize, facts: &Facts) {
+    fn reader(&mut self, reader: usize, port: usize, way: &Way<'a>) {
         let op = &self.ops[reader];
         match &op.spec {
             OperatorSpec::Watermark { column, .. } => {
-                self.whole.insert(column.clone());
-                self.readers_of(reader, facts);
+                self.read_whole([column], way);
+                self.readers_of(reader, way);
             }
             OperatorSpec::Filter { predicate } => {
-                self.expression(predicate);
-                let mut facts = facts.clone();
-                let known = self.expressions.required_values(predicate, self.schema);
+                self.expression(predicate, way);
+                let mut way = way.clone();
+                let known = self.expressions.required_values(predicate, way.schema);
                 for (column, value) in known.unwrap_or_default() {
-                    facts.entry(column).or_default().insert(value);
+                    if let Some(column) = way.names.get(&column) {
+                        way.facts.entry(column.clone()).or_default().insert(value);
+                    }
                 }
-                self.readers_of(reader, &facts);
+                self.readers_of(reader, &way);
             }
             OperatorSpec::Project { columns } => {
-                columns.iter().for_each(|c| self.expression(&c.expr));
-                self.arrive(facts);
+                let mut names = BTreeMap::new();
+                for column in columns {
+                    let plain = names::plain_column(&column.expr, way.schema);
+                    match plain.and_then(|c| way.names.get(&c)).filter(|c| self.is_row(c)) {
+                        Some(of_source) => {
+                            drop(names.insert(column.name.clone(), of_source.clone()))
+                        }
+                        None => self.expression(&column.expr, way),
+                    }
+                }
+                match names.is_empty() {
+                    true => self.arrive(&way.facts),
+                    false => {
+                        let facts = way.facts.clone();
+                        self.readers_of(reader, &Way { schema: &op.output, names, facts });
+                    }
+                }
             }
             _ => {
-                self.whole.extend(op.required.get(port).into_iter().flatten().cloned());
-                self.arrive(facts);
+                self.read_whole(op.required.get(port).into_iter().flatten(), way);
+                self.arrive(&way.facts);
             }
         }
     }
 
-    fn expression(&mut self, text: &str) {
-        match self.expressions.fields(text, self.schema) {
-            Ok(read) => {
-                for (column, field) in read {
-                    match field {
-                        Some(field) => drop(self.fields.entry(column).or_default().insert(field)),
-                        None => drop(self.whole.insert(column)),
-                    }
-                }
+    fn is_row(&self, column: &str) -> bool {
+        let field = self.schema.field_with_name(column);
+        field.is_ok_and(|f| matches!(f.data_type(), DataType::Struct(_)))
+    }
+
+    fn read_whole<'n>(&mut self, columns: impl IntoIterator<Item = &'n String>, way: &Way<'_>) {
+        let columns = columns.into_iter().filter_map(|column| way.names.get(column));
+        self.whole.extend(columns.cloned());
+    }
+
+    fn expression(&mut self, text: &str, way: &Way<'_>) {
+        let Ok(read) = self.expressions.fields(text, way.schema) else {
+            self.read_whole(way.names.keys(), way);
+            return;
+        };
+        for (column, field) in read {
+            let Some(column) = way.names.get(&column).cloned() else { continue };
+            match field {
+                Some(field) => drop(self.fields.entry(column).or_default().insert(field)),
+                None => drop(self.whole.insert(column)),
             }
-            Err(_) => self.whole.extend(self.schema.fields().iter().map(|f| f.name().clone())),
         }
     }
 
@@ -119,15 +159,12 @@ impl Reads<'_> {
     }
 
     fn finish(mut self) -> Pushdown {
-        let is_row = |name: &str| {
-            let field = self.schema.field_with_name(name);
-            field.is_ok_and(|f| matches!(f.data_type(), DataType::Struct(_)))
-        };
-        self.fields.retain(|name, _| is_row(name) && !self.whole.contains(name));
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.retain(|name, _| self.is_row(name) && !self.whole.contains(name));
         let listed = |set: BTreeSet<String>| set.into_iter().collect();
         let values = self.values.unwrap_or_default().into_iter();
         Pushdown {
-            fields: self.fields.into_iter().map(|(name, set)| (name, listed(set))).collect(),
+            fields: fields.into_iter().map(|(name, set)| (name, listed(set))).collect(),
             values: values.map(|(name, set)| (name, set.into_iter().collect())).collect(),
         }
     }

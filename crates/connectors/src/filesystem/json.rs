@@ -1,4 +1,11 @@
 //! JSON lines: one object a line. Decoding by `text.rs`, encoding by `encoder.rs`.
+//!
+//! Blocks of the usual kind are decoded by `direct.rs`; the reader here knows every type and
+//! says what is wrong with a record.
+
+mod column;
+mod cursor;
+mod direct;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,12 +18,19 @@ use model::arrow::json::writer::LineDelimited;
 use model::arrow::json::{ReaderBuilder, WriterBuilder};
 use model::{Error, Result};
 
+use self::direct::DirectDecoder;
 use super::options::JsonFormat;
 use super::records::BLOCK_RECORDS;
 use super::timestamps;
 
+/// Blocks in a row that were not for the direct decoder until it is no longer asked.
+const MAX_MISSES: u32 = 8;
+
 /// Whether the JSON reader knows the column's type.
 pub(super) fn is_readable(field: &Field) -> bool {
+    if matches!(field.data_type(), DataType::Timestamp(..)) {
+        return true;
+    }
     let schema = Schema::new(vec![field.clone()]);
     ReaderBuilder::new(Arc::new(schema)).build_decoder().is_ok()
 }
@@ -29,6 +43,9 @@ pub(super) struct JsonDecoder {
     decoded: SchemaRef,
     pattern: Option<String>,
     decoder: Option<Decoder>,
+    direct: Option<DirectDecoder>,
+    /// Blocks since the direct decoder last took one.
+    misses: u32,
 }
 
 impl JsonDecoder {
@@ -37,8 +54,10 @@ impl JsonDecoder {
             .fields()
             .iter()
             .map(|f| match f.data_type() {
-                DataType::Timestamp(unit, _)
+                DataType::Timestamp(unit, zone)
                     if *unit != TimeUnit::Millisecond
+                        // The reader knows zones by their offset only.
+                        || zone.is_some()
                         || format.timestamp_format.to_read().is_some() =>
                 {
                     Arc::new(f.as_ref().clone().with_data_type(DataType::Utf8))
@@ -48,12 +67,40 @@ impl JsonDecoder {
             .collect();
         let decoded = Arc::new(Schema::new(fields));
         let pattern = format.timestamp_format.to_read().map(str::to_owned);
-        Self { schema, decoded, pattern, decoder: None }
+        let direct = DirectDecoder::new(&schema, pattern.as_deref());
+        Self { schema, decoded, pattern, decoder: None, direct, misses: 0 }
     }
 
     /// The rows of whole lines; `None` when they are all blank. At most `records` of them:
     /// the decoder for whole blocks is kept, others are made to size.
     pub(super) fn decode(
+        &mut self,
+        block: &[u8],
+        records: usize,
+    ) -> Result<Option<RecordBatch>, ArrowError> {
+        match self.decode_directly(block, records) {
+            Some(batch) => Ok(Some(batch)),
+            None => self.decode_generally(block, records),
+        }
+    }
+
+    /// `None`: the block is for the general reader, as all parts of a bad one are.
+    fn decode_directly(&mut self, block: &[u8], records: usize) -> Option<RecordBatch> {
+        let direct = self.direct.as_mut().filter(|_| records == BLOCK_RECORDS)?;
+        let batch = direct.decode(block, records);
+        match batch {
+            Some(_) => self.misses = 0,
+            None => {
+                self.misses += 1;
+                if self.misses == MAX_MISSES {
+                    self.direct = None;
+                }
+            }
+        }
+        batch
+    }
+
+    fn decode_generally(
         &mut self,
         block: &[u8],
         records: usize,

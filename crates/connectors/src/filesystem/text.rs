@@ -21,7 +21,7 @@ use super::envelope::DebeziumDecoder;
 use super::json::JsonDecoder;
 use super::options::{Format, OnBadRecord};
 use super::reader::ReadPlan;
-use super::records::{BLOCK_RECORDS, Boundaries};
+use super::records::{BLOCK, BLOCK_RECORDS, Boundaries};
 use super::splits::FileSplit;
 
 /// A record longer than this is an error: usually the file is not what it is said to be.
@@ -72,6 +72,8 @@ pub(super) struct TextSplit {
     decoder: Option<Decoder>,
     chunks: Option<BoxStream<'static, Result<Bytes>>>,
     buffer: Bytes,
+    /// What follows `buffer`, already read.
+    ahead: Bytes,
     /// Offset of the first byte of `buffer` in the (decompressed) file.
     offset: u64,
     /// No byte follows those in `buffer`.
@@ -113,6 +115,7 @@ impl TextSplit {
             decoder: None,
             chunks: None,
             buffer: Bytes::new(),
+            ahead: Bytes::new(),
             offset: 0,
             last: false,
             skip_to: 0,
@@ -192,6 +195,7 @@ impl TextSplit {
 
     fn finish(&mut self) {
         self.buffer = Bytes::new();
+        self.ahead = Bytes::new();
         self.last = true;
     }
 
@@ -279,9 +283,10 @@ impl TextSplit {
         self.offset += bytes as u64;
     }
 
-    /// Appends the next chunk to the buffer, or learns that there is none.
+    /// Appends what comes next to the buffer, or learns that there is nothing.
     async fn fetch(&mut self) -> Result<()> {
         let next = match &mut self.chunks {
+            _ if !self.ahead.is_empty() => Some(std::mem::take(&mut self.ahead)),
             Some(chunks) => chunks.next().await.transpose()?,
             None => None,
         };
@@ -302,6 +307,13 @@ impl TextSplit {
                 "{} at byte {}: a record is longer than 16 MiB; check the format and compression",
                 self.split.path, self.offset
             )));
+        }
+        // Only as much is copied as makes a block with the rest of the chunk before.
+        let lacking = BLOCK.saturating_sub(self.buffer.len());
+        if let Some(start) = chunk.get(..lacking)
+            && let Some(end) = memchr::memrchr(b'\n', start)
+        {
+            self.ahead = chunk.split_off(end + 1);
         }
         let mut joined = BytesMut::with_capacity(self.buffer.len() + chunk.len());
         joined.extend_from_slice(&self.buffer);

@@ -8,6 +8,7 @@ use arrow::array::{
     Float64Array, Int64Array, PrimitiveArray, PrimitiveBuilder, StringArray, StringBuilder,
     TimestampMicrosecondArray,
 };
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Float64Type, Int64Type, TimestampMicrosecondType,
 };
@@ -75,12 +76,20 @@ impl Call<'_> {
         *array.data_type() == DataType::Null || array.is_null(row)
     }
 
+    /// Says of a row whether no argument of it is NULL: [`Self::null`] for all rows of a loop.
+    fn complete(&self) -> impl Fn(usize) -> bool {
+        let untyped = self.args.iter().any(|array| *array.data_type() == DataType::Null);
+        let nulls = NullBuffer::union_many(self.args.iter().map(|array| array.nulls()));
+        move |row| !untyped && nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row))
+    }
+
     /// One text per row; NULL where an argument is.
     pub(crate) fn texts<S: AsRef<str>>(
         &self,
         mut each: impl FnMut(usize) -> Result<Option<S>>,
     ) -> Result<ArrayRef> {
-        self.texts_of_any(|row| if self.null(row) { Ok(None) } else { each(row) })
+        let complete = self.complete();
+        self.texts_of_any(|row| if complete(row) { each(row) } else { Ok(None) })
     }
 
     /// One text per row, also where an argument is NULL.
@@ -99,9 +108,10 @@ impl Call<'_> {
         &self,
         mut each: impl FnMut(usize) -> Result<Option<Vec<u8>>>,
     ) -> Result<ArrayRef> {
+        let complete = self.complete();
         let mut out = BinaryBuilder::with_capacity(self.rows, self.rows * 8);
         for row in 0..self.rows {
-            out.append_option(if self.null(row) { None } else { each(row)? });
+            out.append_option(if complete(row) { each(row)? } else { None });
         }
         Ok(Arc::new(out.finish()))
     }
@@ -110,9 +120,10 @@ impl Call<'_> {
         &self,
         mut each: impl FnMut(usize) -> Result<Option<T::Native>>,
     ) -> Result<ArrayRef> {
+        let complete = self.complete();
         let mut out = PrimitiveBuilder::<T>::with_capacity(self.rows);
         for row in 0..self.rows {
-            out.append_option(if self.null(row) { None } else { each(row)? });
+            out.append_option(if complete(row) { each(row)? } else { None });
         }
         Ok(Arc::new(out.finish()))
     }
@@ -121,9 +132,10 @@ impl Call<'_> {
         &self,
         mut each: impl FnMut(usize) -> Result<Option<bool>>,
     ) -> Result<ArrayRef> {
+        let complete = self.complete();
         let mut out = BooleanBuilder::with_capacity(self.rows);
         for row in 0..self.rows {
-            out.append_option(if self.null(row) { None } else { each(row)? });
+            out.append_option(if complete(row) { each(row)? } else { None });
         }
         Ok(Arc::new(out.finish()))
     }

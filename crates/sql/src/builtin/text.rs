@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ListBuilder, StringBuilder};
-use arrow::datatypes::{DataType, Field, Int32Type};
+use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringBuilder};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type};
 use datafusion_common::Result;
 
 use super::{Arg, Call, Definition, MANY, Returns};
@@ -268,36 +268,44 @@ fn place(text: &str, part: &str, from: i64) -> i32 {
 
 fn split_index(call: &Call<'_>) -> Result<ArrayRef> {
     let (texts, places) = (call.text(0)?, call.int(2)?);
-    // The delimiter is a text, or the code of a character.
-    let code = call.args[1].data_type().is_integer();
-    let delimiters = match code {
-        true => arrow::compute::cast(&call.args[1], &DataType::Int64)?,
-        false => Arc::clone(&call.args[1]),
-    };
-    let types = [Arc::clone(&delimiters)];
-    let delimiter = Call { args: &types, rows: call.rows, returns: call.returns };
-    let mut letter = String::new();
+    if !call.args[1].data_type().is_integer() {
+        // Of NULL without a type no row asks for it.
+        let delimiters = call.text(1).ok();
+        return call.texts(|row| {
+            let Some(delimiters) = delimiters else { return Ok(None) };
+            Ok(part(texts.value(row), delimiters.value(row), places.value(row)))
+        });
+    }
+    // The delimiter is the code of a character.
+    let codes = arrow::compute::cast(&call.args[1], &DataType::Int64)?;
+    let codes = codes.as_primitive::<Int64Type>();
+    let mut buffer = [0; 4];
     call.texts(|row| {
-        let wanted = match code {
-            true => {
-                let code = delimiter.int(0)?.value(row);
-                let Ok(code @ 1..=255) = u32::try_from(code) else { return Ok(None) };
-                letter.clear();
-                letter.extend(char::from_u32(code));
-                letter.as_str()
-            }
-            false => delimiter.text(0)?.value(row),
-        };
-        let Ok(at) = usize::try_from(places.value(row)) else { return Ok(None) };
-        let text = texts.value(row);
-        if text.is_empty() {
-            return Ok(None);
-        }
-        Ok(match wanted {
-            "" => Some(text).filter(|_| at == 0).map(str::to_owned),
-            wanted => text.split(wanted).nth(at).map(str::to_owned),
-        })
+        let Ok(code @ 1..=255) = u8::try_from(codes.value(row)) else { return Ok(None) };
+        let delimiter = char::from(code).encode_utf8(&mut buffer);
+        Ok(part(texts.value(row), delimiter, places.value(row)))
     })
+}
+
+/// What stands between the delimiters number `place - 1` and `place` of `text`.
+fn part<'t>(text: &'t str, delimiter: &str, place: i64) -> Option<&'t str> {
+    let place = usize::try_from(place).ok()?;
+    if text.is_empty() {
+        return None;
+    }
+    match delimiter.as_bytes() {
+        [] => Some(text).filter(|_| place == 0),
+        // Such a byte is no part of another character.
+        [byte] => {
+            let mut start = 0;
+            let mut ends = memchr::memchr_iter(*byte, text.as_bytes());
+            if place > 0 {
+                start = ends.nth(place - 1)? + 1;
+            }
+            Some(&text[start..ends.next().unwrap_or(text.len())])
+        }
+        _ => text.split(delimiter).nth(place),
+    }
 }
 
 fn split(call: &Call<'_>) -> Result<ArrayRef> {

@@ -168,6 +168,48 @@ CREATE TABLE b (x BIGINT, y STRING) WITH ('connector' = 'blackhole');
     );
 }
 
+/// A computed column makes a projection that passes rows on, under any name.
+#[test]
+fn sources_learn_what_is_read_of_rows_that_are_passed_on() {
+    let fields = |query: &str| {
+        let script = format!(
+            "CREATE TABLE ev (kind INT, p ROW<id BIGINT, ts TIMESTAMP(3), extra STRING>,
+  b ROW<price BIGINT, ts TIMESTAMP(3), extra STRING>, ts AS CASE kind WHEN 0 THEN p.ts ELSE b.ts END,
+  WATERMARK FOR ts AS ts - INTERVAL '4' SECOND)
+WITH ('connector' = 'filesystem', 'path' = '/x', 'format' = 'json');
+CREATE TABLE a (x BIGINT) WITH ('connector' = 'blackhole');
+CREATE TABLE c (x ROW<price BIGINT, ts TIMESTAMP(3), extra STRING>) WITH ('connector' = 'blackhole');
+{query}"
+        );
+        let mut ops = plan(&script).unwrap_or_else(|d| panic!("{d:?}")).ops;
+        let expressions = crate::expressions();
+        ::planner::prune::prune(&mut ops, expressions.as_ref());
+        ::planner::pushdown::push_down(&mut ops, expressions.as_ref());
+        let found = ops.iter().find_map(|op| match &op.spec {
+            model::operator_spec::OperatorSpec::Source { source, .. } => Some(source),
+            _ => None,
+        });
+        format!("{:?}", found.unwrap().pushdown.fields)
+    };
+    assert_eq!(
+        fields("INSERT INTO a SELECT b.price FROM ev WHERE kind = 1;"),
+        r#"{"b": ["price", "ts"], "p": ["ts"]}"#
+    );
+    assert_eq!(
+        fields(
+            "INSERT INTO a SELECT y.price FROM (SELECT b AS y, ts FROM ev) t WHERE y.extra <> '';"
+        ),
+        r#"{"b": ["extra", "price", "ts"], "p": ["ts"]}"#
+    );
+    // Whoever takes the whole row gets it.
+    for whole in [
+        "INSERT INTO c SELECT b FROM ev WHERE kind = 1;",
+        "INSERT INTO a SELECT b.price FROM ev WHERE b IS NOT NULL;",
+    ] {
+        assert_eq!(fields(whole), r#"{"p": ["ts"]}"#, "{whole}");
+    }
+}
+
 #[test]
 fn estimated_cost_says_what_is_known() {
     let of = |bids: &str, query: &str| {
