@@ -84,7 +84,8 @@ pub struct ChannelId {
 #[serde(rename_all = "camelCase")]
 pub struct TaskRestore {
     pub checkpoint: CheckpointId,
-    /// By operator uid: every handle whose key groups meet this subtask's range.
+    /// By operator uid: every handle whose key groups meet this subtask's range, those of one
+    /// old subtask in their order.
     pub operators: BTreeMap<String, Vec<StateHandle>>,
 }
 
@@ -122,7 +123,8 @@ pub enum StateLocation {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SubtaskSnapshot {
-    /// By operator uid.
+    /// By operator uid, in the order in which they are to be read: some may name objects that
+    /// were written for an earlier checkpoint of the same attempt.
     pub operators: BTreeMap<String, Vec<StateHandle>>,
     /// The reader's splits, when the chain has a source.
     pub splits: Vec<Split>,
@@ -149,5 +151,8 @@ pub struct SnapshotTimings {
     pub sync_us: u64,
     /// Encoding and uploading beside the task.
     pub async_us: u64,
+    /// All state that the snapshot names, inline and in objects.
     pub state_bytes: u64,
+    /// Of it, what was written for this checkpoint; the rest lies in objects of earlier ones.
+    pub written_bytes: u64,
 }
