@@ -167,10 +167,10 @@ fn a_damaged_checkpoint_is_found_and_refused() {
     let path = taken["path"].as_str().unwrap_or_else(|| panic!("{taken:#} {err}")).to_owned();
     cluster.ctl(&["cancel", &id]);
     cluster.wait_for_status(&id, "CANCELED");
-    let (code, _, err) = run(&["checkpoint", "verify", &path], &[]);
+    let (code, report, err) = run(&["checkpoint", "verify", &path, "-o", "json"], &[]);
     assert_eq!(code, 0, "{err}");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     // Flip one byte of one state object.
-    let (_, report, _) = cluster.ctl(&["checkpoint", "verify", &path]);
     let objects = report["objects"].as_array().unwrap_or_else(|| panic!("{report:#}"));
     let object = objects.iter().filter_map(|o| o["path"].as_str()).find(|p| p.ends_with(".state"));
     let root = path.trim_start_matches("file://").rsplitn(3, '/').nth(2).unwrap();
