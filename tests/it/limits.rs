@@ -167,15 +167,14 @@ fn a_damaged_checkpoint_is_found_and_refused() {
     let path = taken["path"].as_str().unwrap_or_else(|| panic!("{taken:#} {err}")).to_owned();
     cluster.ctl(&["cancel", &id]);
     cluster.wait_for_status(&id, "CANCELED");
-    let (code, _, err) = run(&["checkpoint", "verify", &path], &[]);
+    let (code, report, err) = run(&["checkpoint", "verify", &path, "-o", "json"], &[]);
     assert_eq!(code, 0, "{err}");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     // Flip one byte of one state object.
-    let local = path.trim_start_matches("file://");
-    let state = std::fs::read_dir(local)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .find(|p| p.extension().is_some_and(|e| e == "state"))
-        .expect("a state object");
+    let objects = report["objects"].as_array().unwrap_or_else(|| panic!("{report:#}"));
+    let object = objects.iter().filter_map(|o| o["path"].as_str()).find(|p| p.ends_with(".state"));
+    let root = path.trim_start_matches("file://").rsplitn(3, '/').nth(2).unwrap();
+    let state = std::path::Path::new(root).join(object.expect("a state object"));
     let mut bytes = std::fs::read(&state).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

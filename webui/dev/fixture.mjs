@@ -215,7 +215,7 @@ function checkpoint(spec, n, withSubtasks) {
   const record = {
     id: n, kind: n === 100 ? 'savepoint' : n % 25 === 0 ? 'manual' : 'periodic', status: failed ? 'failed' : 'completed', attempt: spec.attempt,
     triggeredAtMs: at, endedAtMs: at + duration, committedAtMs: failed ? null : at + duration + 9, durationMs: duration,
-    stateBytes: 700_000_000 + n * 1_000_000, acknowledged: failed ? count - 1 : count, total: count,
+    stateBytes: 700_000_000 + n * 1_000_000, writtenBytes: 3_000_000 + n * 20_000, acknowledged: failed ? count - 1 : count, total: count,
     cause: failed ? 'not complete within 2m: subtask 3 of `clicks_windowAggregate` did not acknowledge' : null,
     path: failed ? null : `s3://weir/${spec.id}/chk-${n}`,
   };
@@ -231,6 +231,7 @@ function checkpoint(spec, n, withSubtasks) {
       return {
         vertex: node.vertex, subtask, finished: false, triggeredAtMs: at, barrierArrivedAtMs: at + start, alignmentMs, syncMs, uploadMs,
         acknowledgedAtMs: at + start + alignmentMs + syncMs + uploadMs + 4, stateBytes: Math.floor(roll() * 4e7) * (slow ? 6 : 1),
+        writtenBytes: 120_000 + subtask * 3_000,
       };
     }),
   );
@@ -249,7 +250,7 @@ function jobRoutes(spec, rest, query, now) {
       if (rest[1] === 'summary') {
         return {
           config: { intervalMs: 10_000, timeoutMs: 120_000, minPauseMs: 0, tolerableFailures: 3, retain: 3, mode: 'exactly-once' },
-          percentiles: { endToEndMs: spread(402, 1098), stateBytes: spread(7.1e8, 8.2e8), alignmentMs: spread(0.2, 31) },
+          percentiles: { endToEndMs: spread(402, 1098), stateBytes: spread(7.1e8, 8.2e8), writtenBytes: spread(3e6, 5e6), alignmentMs: spread(0.2, 31) },
           latest: { completed: checkpoint(spec, 112), failed: checkpoint(spec, 98), savepoint: checkpoint(spec, 100), restored: spec.restarts ? checkpoint(spec, 71) : null },
         };
       }

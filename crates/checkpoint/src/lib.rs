@@ -3,11 +3,17 @@
 //! checkpoint verify` checks both without a cluster.
 //!
 //! ```text
-//! <storage>/<job id>/chk-<id>/manifest.json                    the commit point
-//! <storage>/<job id>/chk-<id>/<vertex>-<subtask>-<attempt>.state
+//! <storage>/<job id>/chk-<id>/manifest.json                            the commit point
+//! <storage>/<job id>/shared/<id>-<vertex>-<subtask>-<attempt>.state    written for <id>
 //! ```
+//!
+//! The state of an operator is a chain of objects, and the manifest of a checkpoint names
+//! objects that were written for earlier ones, too. Releases before that kept
+//! the objects of a checkpoint beside its manifest; those are read and deleted as ever.
 
+mod deletion;
 mod file;
+mod layout;
 mod manifest;
 mod restore;
 pub mod retention;

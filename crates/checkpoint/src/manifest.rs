@@ -82,6 +82,12 @@ impl Manifest {
         self.handles().map(|(_, handle)| handle.length).sum()
     }
 
+    /// Of them, what was written for this checkpoint; the rest lies in objects of earlier ones.
+    pub fn written_bytes(&self) -> u64 {
+        let subtasks = self.vertices.values().flat_map(|v| &v.subtasks);
+        subtasks.map(|s| s.timings.written_bytes).sum()
+    }
+
     /// Whether this build can read it. Errors are of kind User and say what to use instead.
     pub(crate) fn check_version(&self) -> Result<()> {
         if self.version != MANIFEST_VERSION {

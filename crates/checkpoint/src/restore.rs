@@ -14,7 +14,8 @@ use crate::manifest::Manifest;
 
 /// The state one subtask opens with: for each of its operators every handle, of any old
 /// subtask of any old vertex, whose key groups meet the new subtask's. Operators are
-/// matched by uid, so a chain may be cut differently than it was.
+/// matched by uid, so a chain may be cut differently than it was. Handles of one old subtask
+/// come one after the other and in the manifest's order: a delta follows what it changes.
 ///
 /// Fails with kind User when a handle's format is not known here.
 pub fn restore_task(

@@ -1,13 +1,12 @@
 //! Checkpoints in an object store. Used by task managers (state objects), by the job
-//! manager (manifests, deletion) and by `streamctl`. Only `list`, `delete` and
-//! `clean_orphans` use LIST; safety rests on create-if-absent and read-back alone.
+//! manager (manifests) and by `streamctl`. Only `list` uses LIST; safety rests on
+//! create-if-absent and read-back alone. How things are named is in `layout.rs`, how they
+//! are deleted in `deletion.rs`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::{StreamExt, TryStreamExt};
 use model::deployment::{StateHandle, StateLocation};
 use model::{CheckpointId, Error, JobId, Result};
 use object_store::path::Path;
@@ -15,9 +14,9 @@ use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use storage::{Opened, Parts, Written, get_all, put_parts, store_error};
 
 use crate::file;
+use crate::layout::{MANIFEST_FILE, checkpoint_of, folder, shared_object};
 use crate::manifest::Manifest;
 
-const MANIFEST_FILE: &str = "manifest.json";
 /// How often an ambiguous commit is decided anew before it is given up.
 const COMMIT_TRIES: u32 = 4;
 const COMMIT_PAUSE: Duration = Duration::from_millis(50);
@@ -60,8 +59,9 @@ impl CheckpointStorage {
         format!("{}/{}", self.opened.uri, folder(job, checkpoint))
     }
 
-    /// Writes one state object while it is made; `name` is unique per attempt
-    /// (`<vertex>-<subtask>-<attempt>`). Answers its path below the root.
+    /// Writes one state object for `checkpoint` while it is made; `name` is its file name and
+    /// unique per attempt (`<vertex>-<subtask>-<attempt>.state`). Answers its path below the
+    /// root, which later checkpoints may name too: `<job>/shared/<checkpoint>-<name>`.
     /// Overwrites: an upload that was cut off may be repeated.
     pub async fn put_object(
         &self,
@@ -70,7 +70,7 @@ impl CheckpointStorage {
         name: &str,
         parts: Parts,
     ) -> Result<(String, Written)> {
-        let path = format!("{}/{name}.state", folder(job, checkpoint));
+        let path = shared_object(job, checkpoint, name);
         let written = put_parts(&*self.opened.store, &self.opened.path(&path)?, parts).await?;
         Ok((path, written))
     }
@@ -255,7 +255,7 @@ impl CheckpointStorage {
     }
 
     /// Every `chk-N` folder of a job, complete or not, ascending.
-    async fn folders(&self, job: JobId) -> Result<Vec<CheckpointId>> {
+    pub(crate) async fn folders(&self, job: JobId) -> Result<Vec<CheckpointId>> {
         let prefix = self.opened.path(&job.to_string())?;
         let listed = self
             .opened
@@ -270,81 +270,6 @@ impl CheckpointStorage {
             .collect();
         found.sort_unstable();
         Ok(found)
-    }
-
-    /// Removes a checkpoint, complete or not. The manifest goes first, so that nobody finds a
-    /// checkpoint with half its state; a crash in between leaves objects that
-    /// [`Self::clean_orphans`] removes. What is gone already is no error.
-    pub async fn delete(&self, job: JobId, checkpoint: CheckpointId) -> Result<()> {
-        self.remove(job, checkpoint).await.map(|_| ())
-    }
-
-    async fn remove(&self, job: JobId, checkpoint: CheckpointId) -> Result<usize> {
-        let manifest = self.manifest_path(job, checkpoint)?;
-        let prefix = self.opened.path(&folder(job, checkpoint))?;
-        let listed = self.opened.store.list(Some(&prefix)).map_ok(|meta| meta.location);
-        let objects: Vec<Path> =
-            listed.try_collect().await.map_err(|e| store_error(format!("listing {prefix}"), e))?;
-        self.remove_object(&manifest).await?;
-        let removed = objects.len();
-        futures::stream::iter(objects.into_iter().filter(|path| *path != manifest))
-            .map(|path| async move { self.remove_object(&path).await })
-            .buffer_unordered(8)
-            .try_collect::<Vec<()>>()
-            .await?;
-        self.remove_directory(job, checkpoint).await?;
-        Ok(removed)
-    }
-
-    async fn remove_object(&self, path: &Path) -> Result<()> {
-        match self.opened.store.delete(path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(store_error(format!("deleting {path}"), error)),
-        }
-    }
-
-    /// On a local disk a folder is a thing of its own, and a killed writer's staging files
-    /// are visible to nobody else.
-    async fn remove_directory(&self, job: JobId, checkpoint: CheckpointId) -> Result<()> {
-        let Some(root) = &self.opened.local_root else { return Ok(()) };
-        let directory = root.join(folder(job, checkpoint));
-        let removed = tokio::task::spawn_blocking(move || {
-            let result = std::fs::remove_dir_all(&directory);
-            (directory, result)
-        })
-        .await;
-        match removed {
-            Ok((_, Ok(()))) => Ok(()),
-            Ok((_, Err(e))) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Ok((directory, Err(e))) => Err(Error::external(format!(
-                "the directory {} cannot be removed",
-                directory.display()
-            ))
-            .caused_by(e)),
-            Err(e) => Err(Error::internal("removing a directory was cut short").caused_by(e)),
-        }
-    }
-
-    /// Removes what aborted checkpoints and half-done deletions left: every `chk-N` with
-    /// `N < below` that is not in `keep`, whether it has a manifest or not. `below` must not
-    /// exceed the newest completed checkpoint, so that nothing in flight is touched.
-    /// Returns how many objects were removed.
-    pub async fn clean_orphans(
-        &self,
-        job: JobId,
-        keep: &BTreeSet<CheckpointId>,
-        below: CheckpointId,
-    ) -> Result<usize> {
-        let mut removed = 0;
-        for checkpoint in self.folders(job).await? {
-            if checkpoint < below && !keep.contains(&checkpoint) {
-                removed += self.remove(job, checkpoint).await?;
-            }
-        }
-        if removed > 0 {
-            tracing::info!(%job, removed, "removed objects of abandoned checkpoints");
-        }
-        Ok(removed)
     }
 
     pub(crate) fn manifest_path(&self, job: JobId, checkpoint: CheckpointId) -> Result<Path> {
@@ -364,18 +289,6 @@ pub(crate) fn state_problem(handle: &StateHandle, bytes: &[u8]) -> Option<String
     let crc = crc32c::crc32c(bytes);
     (crc != handle.crc32c)
         .then(|| format!("checksum {crc:08x} instead of {:08x}: the bytes changed", handle.crc32c))
-}
-
-/// Path of a checkpoint below the storage root.
-fn folder(job: JobId, checkpoint: CheckpointId) -> String {
-    format!("{job}/chk-{checkpoint}")
-}
-
-fn checkpoint_of(name: &str) -> Option<CheckpointId> {
-    let digits = name.strip_prefix("chk-")?;
-    let id: u64 = digits.parse().ok()?;
-    // `chk-007` or `chk-+7` is nothing that we wrote.
-    (id.to_string() == digits).then_some(CheckpointId(id))
 }
 
 fn split_last(path: &str) -> (&str, &str) {

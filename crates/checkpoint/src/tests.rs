@@ -1,6 +1,8 @@
 //! Tests of the contract at rest: the manifest's form, corruption, commit races, the storage
-//! suite over every kind of store, restore at another parallelism.
+//! suite over every kind of store, chains of shared objects and their deletion, restore at
+//! another parallelism.
 
+mod chains;
 mod corruption;
 mod faults;
 mod form;
@@ -101,13 +103,23 @@ pub(crate) async fn with_object(
     mut manifest: Manifest,
     state: Bytes,
 ) -> (Manifest, StateHandle) {
-    let put = storage.put_object(JOB, manifest.checkpoint, "counts-0-2", one_part(state.clone()));
-    let (path, written) = put.await.unwrap();
-    assert_eq!(written.length, state.len() as u64);
-    let handle = handle(StateLocation::Object { path }, &state, (0, 64));
+    let handle = object(storage, manifest.checkpoint.0, "counts-0-2.state", state).await;
     let counts = manifest.vertices.get_mut(&VertexId(2)).unwrap();
     counts.subtasks[0].operators.insert("large".to_owned(), vec![handle.clone()]);
     (manifest, handle)
+}
+
+/// Writes an object for `checkpoint`.
+pub(crate) async fn object(
+    storage: &CheckpointStorage,
+    checkpoint: u64,
+    name: &str,
+    state: Bytes,
+) -> StateHandle {
+    let put = storage.put_object(JOB, CheckpointId(checkpoint), name, one_part(state.clone()));
+    let (path, written) = put.await.unwrap();
+    assert_eq!(written.length, state.len() as u64);
+    handle(StateLocation::Object { path }, &state, (0, 64))
 }
 
 pub(crate) fn one_part(state: Bytes) -> storage::Parts {

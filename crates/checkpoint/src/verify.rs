@@ -1,6 +1,8 @@
 //! Checks a checkpoint without a cluster: reads every object its manifest names. Called by
 //! `streamctl checkpoint verify`.
 
+use std::collections::BTreeSet;
+
 use model::deployment::{StateHandle, StateLocation};
 use model::{CheckpointId, JobId, Result};
 use object_store::path::Path;
@@ -16,7 +18,8 @@ use crate::storage::{CheckpointStorage, state_problem};
 pub struct VerifyReport {
     pub uri: String,
     pub manifest: ManifestSummary,
-    /// Every piece of state, in manifest order.
+    /// Every piece of state, in manifest order: also of objects that were written for earlier
+    /// checkpoints, each object once.
     pub objects: Vec<ObjectReport>,
 }
 
@@ -36,6 +39,8 @@ pub struct ManifestSummary {
     pub committables: usize,
     /// Bytes of state, inline and in objects.
     pub state_bytes: u64,
+    /// Of them, what was written for this checkpoint; 0 too when its release did not say.
+    pub written_bytes: u64,
 }
 
 /// One piece of state.
@@ -65,7 +70,13 @@ impl CheckpointStorage {
         let (storage, job, checkpoint) = Self::locate(uri).await?;
         let manifest = storage.load(job, checkpoint).await?;
         let mut objects = Vec::new();
+        let mut read = BTreeSet::new();
         for (uid, handle) in manifest.handles() {
+            if let StateLocation::Object { path } = &handle.location
+                && !read.insert((path.as_str(), handle.length, handle.crc32c))
+            {
+                continue;
+            }
             let path = match &handle.location {
                 StateLocation::Inline { .. } => "(inline)".to_owned(),
                 StateLocation::Object { path } => path.clone(),
@@ -116,5 +127,6 @@ fn summary(manifest: &Manifest) -> ManifestSummary {
         splits: subtasks().map(|s| s.splits.len()).sum(),
         committables: subtasks().map(|s| s.committables.len()).sum(),
         state_bytes: manifest.state_bytes(),
+        written_bytes: manifest.written_bytes(),
     }
 }

@@ -152,6 +152,8 @@ pub struct LatestCheckpoint {
     pub triggered_at_ms: i64,
     pub duration_ms: Option<i64>,
     pub state_bytes: u64,
+    /// Of it, what was written for this one.
+    pub written_bytes: u64,
 }
 
 /// The name of a status in the API: `RUNNING`.
@@ -301,6 +303,7 @@ fn summary(state: &JobState) -> CheckpointSummary {
             triggered_at_ms: r.triggered_at_ms,
             duration_ms: r.duration_ms,
             state_bytes: r.state_bytes,
+            written_bytes: r.written_bytes,
         }),
         last_failure: newest(CheckpointStatus::Failed).and_then(|r| r.cause.clone()),
     }

@@ -203,6 +203,8 @@ pub(crate) struct MemoryStore {
     pub manifests: Mutex<BTreeMap<(JobId, CheckpointId), Manifest>>,
     /// The next commit is done, but its answer is lost.
     pub lose_answer: Mutex<bool>,
+    /// The next deletion fails.
+    pub fail_delete: Mutex<bool>,
 }
 
 #[async_trait]
@@ -227,17 +229,20 @@ impl CheckpointStore for MemoryStore {
         let found = manifests.values().find(named).cloned();
         found.ok_or_else(|| Error::user(format!("there is no checkpoint at {uri}")))
     }
-    async fn delete(&self, job: JobId, id: CheckpointId) -> Result<()> {
-        self.manifests.lock().unwrap().remove(&(job, id));
+    async fn delete(&self, job: JobId, ids: &[CheckpointId], _: &BTreeSet<String>) -> Result<()> {
+        if std::mem::take(&mut *self.fail_delete.lock().unwrap()) {
+            return Err(Error::external("no answer"));
+        }
+        self.manifests.lock().unwrap().retain(|(j, id), _| *j != job || !ids.contains(id));
         Ok(())
     }
     async fn clean_orphans(
         &self,
         job: JobId,
         keep: &BTreeSet<CheckpointId>,
-        below: CheckpointId,
+        up_to: CheckpointId,
     ) -> Result<()> {
-        let kept = |j: JobId, id: CheckpointId| j != job || id >= below || keep.contains(&id);
+        let kept = |j: JobId, id: CheckpointId| j != job || id > up_to || keep.contains(&id);
         self.manifests.lock().unwrap().retain(|(j, id), _| kept(*j, *id));
         Ok(())
     }

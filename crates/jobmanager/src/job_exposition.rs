@@ -109,8 +109,11 @@ impl<'a> Job<'a> {
         out.add(&names::FLINK_CHECKPOINTS_TOTAL, &flink, summary.triggered as f64);
         out.add(&names::FLINK_CHECKPOINTS_IN_PROGRESS, &flink, in_progress);
         if let Some(latest) = &summary.latest {
-            out.add(&names::JOB_CHECKPOINT_LAST_SIZE, &labels, latest.state_bytes as f64);
-            out.add(&names::FLINK_CHECKPOINT_SIZE, &flink, latest.state_bytes as f64);
+            let (written, whole) = (latest.written_bytes as f64, latest.state_bytes as f64);
+            out.add(&names::JOB_CHECKPOINT_LAST_SIZE, &labels, whole);
+            out.add(&names::JOB_CHECKPOINT_LAST_WRITTEN, &labels, written);
+            out.add(&names::FLINK_CHECKPOINT_SIZE, &flink, written);
+            out.add(&names::FLINK_CHECKPOINT_FULL_SIZE, &flink, whole);
             if let Some(ms) = latest.duration_ms {
                 out.add(&names::JOB_CHECKPOINT_LAST_DURATION, &labels, seconds(ms));
                 out.add(&names::FLINK_CHECKPOINT_DURATION, &flink, ms as f64);

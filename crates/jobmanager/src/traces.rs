@@ -149,6 +149,7 @@ fn checkpoint(snapshot: &JobSnapshot, record: &CheckpointRecord, spans: &mut Vec
             ("checkpoint", record.id.0.into()),
             ("attempt", record.attempt.0.into()),
             ("state_bytes", record.state_bytes.into()),
+            ("written_bytes", record.written_bytes.into()),
         ],
         error: failed.then(|| record.cause.clone().unwrap_or_else(|| "failed".to_owned())),
     });
@@ -167,6 +168,7 @@ fn checkpoint(snapshot: &JobSnapshot, record: &CheckpointRecord, spans: &mut Vec
                     ("vertex", vertex.clone().into()),
                     ("subtask", subtask.subtask.0.into()),
                     ("state_bytes", subtask.timings.state_bytes.into()),
+                    ("written_bytes", subtask.timings.written_bytes.into()),
                 ],
                 error: None,
             });

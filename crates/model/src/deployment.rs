@@ -123,7 +123,9 @@ pub enum StateLocation {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SubtaskSnapshot {
-    /// By operator uid: the files of its state, a base and what changed since, in order.
+    /// By operator uid: the files of its state, a base and what changed since, in the order in
+    /// which they are to be read. Some may have been written for an earlier checkpoint of the
+    /// same attempt.
     pub operators: BTreeMap<String, Vec<StateHandle>>,
     /// The reader's splits, when the chain has a source.
     pub splits: Vec<Split>,
@@ -150,5 +152,8 @@ pub struct SnapshotTimings {
     pub sync_us: u64,
     /// Encoding and uploading beside the task.
     pub async_us: u64,
+    /// All state that the snapshot names, inline and in objects.
     pub state_bytes: u64,
+    /// Of it, what was written for this checkpoint; the rest lies in objects of earlier ones.
+    pub written_bytes: u64,
 }

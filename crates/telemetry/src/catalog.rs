@@ -77,7 +77,9 @@ metrics! { WEIR:
     JOB_CHECKPOINT_LAST_DURATION = "weir_job_checkpoint_last_duration_seconds" Gauge JobManager "seconds" ["job" "job_id"]
         "Trigger to manifest of the newest complete checkpoint.";
     JOB_CHECKPOINT_LAST_SIZE = "weir_job_checkpoint_last_size_bytes" Gauge JobManager "bytes" ["job" "job_id"]
-        "State in the newest complete checkpoint.";
+        "State that the newest complete checkpoint names, in objects of earlier ones too.";
+    JOB_CHECKPOINT_LAST_WRITTEN = "weir_job_checkpoint_last_written_bytes" Gauge JobManager "bytes" ["job" "job_id"]
+        "State that was written for the newest complete checkpoint.";
     JOB_CHECKPOINT_AGE = "weir_job_checkpoint_age_seconds" Gauge JobManager "seconds" ["job" "job_id"]
         "Since the newest complete checkpoint was triggered, or since the job was submitted while there is none. Only of jobs that take checkpoints periodically.";
     JOB_CHECKPOINT_INTERVAL = "weir_job_checkpoint_interval_seconds" Gauge JobManager "seconds" ["job" "job_id"]
@@ -184,7 +186,9 @@ metrics! { FLINK:
     FLINK_CHECKPOINT_DURATION = "flink_jobmanager_job_lastCheckpointDuration" Gauge JobManager "milliseconds" ["job_id" "job_name" "host"]
         "Duration of the newest complete checkpoint.";
     FLINK_CHECKPOINT_SIZE = "flink_jobmanager_job_lastCheckpointSize" Gauge JobManager "bytes" ["job_id" "job_name" "host"]
-        "Size of the newest complete checkpoint.";
+        "State that was written for the newest complete checkpoint.";
+    FLINK_CHECKPOINT_FULL_SIZE = "flink_jobmanager_job_lastCheckpointFullSize" Gauge JobManager "bytes" ["job_id" "job_name" "host"]
+        "State that the newest complete checkpoint names, in objects of earlier ones too.";
     FLINK_CHECKPOINTS_COMPLETED = "flink_jobmanager_job_numberOfCompletedCheckpoints" Gauge JobManager "" ["job_id" "job_name" "host"]
         "Complete checkpoints.";
     FLINK_CHECKPOINTS_FAILED = "flink_jobmanager_job_numberOfFailedCheckpoints" Gauge JobManager "" ["job_id" "job_name" "host"]

@@ -256,6 +256,7 @@ function checkpointSubtask(raw: Raw, triggeredAtMs: number): CheckpointSubtask {
     uploadMs: ms(raw.uploadMs ?? t.uploadMs, t.asyncUs),
     acknowledgedAtMs: maybe(raw.acknowledgedAtMs),
     stateBytes: num(raw.stateBytes ?? t.stateBytes),
+    writtenBytes: num(raw.writtenBytes ?? t.writtenBytes),
   };
 }
 
@@ -272,6 +273,7 @@ export function checkpoint(raw: Raw): Checkpoint {
     committedAtMs: maybe(raw.committedAtMs),
     durationMs: maybe(raw.durationMs),
     stateBytes: num(raw.stateBytes),
+    writtenBytes: num(raw.writtenBytes),
     acknowledged: num(raw.acknowledged),
     total: num(raw.total),
     cause: maybeText(raw.cause),

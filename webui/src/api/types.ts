@@ -159,6 +159,7 @@ export interface CheckpointSubtask {
   uploadMs: number;
   acknowledgedAtMs: number | null;
   stateBytes: number;
+  writtenBytes: number;
 }
 
 export interface Straggler { vertex: string; subtask: number; phase: string; ms: number }
@@ -172,7 +173,10 @@ export interface Checkpoint {
   endedAtMs: number | null;
   committedAtMs: number | null;
   durationMs: number | null;
+  /** All that it names, also in objects of earlier checkpoints. */
   stateBytes: number;
+  /** Of it, what was written for this one. */
+  writtenBytes: number;
   acknowledged: number;
   total: number;
   cause: string | null;
@@ -187,7 +191,7 @@ export interface Percentiles {
 
 export interface CheckpointStatistics {
   config: Record<string, unknown>;
-  percentiles: Partial<Record<'endToEndMs' | 'stateBytes' | 'alignmentMs', Percentiles | null>>;
+  percentiles: Partial<Record<'endToEndMs' | 'stateBytes' | 'writtenBytes' | 'alignmentMs', Percentiles | null>>;
   latest: {
     completed: Checkpoint | null;
     failed: Checkpoint | null;

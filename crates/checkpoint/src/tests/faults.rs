@@ -1,17 +1,17 @@
 //! Commit when the store misbehaves: replies lost after success, requests lost, a rival in
-//! between, a store that refuses.
+//! between, a store that refuses. Its store that dies between two deletions serves `chains.rs`.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt};
 use model::{CheckpointId, ErrorKind};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use storage::Opened;
 
@@ -35,10 +35,12 @@ enum Fault {
 /// An in-memory store with a script of faults.
 #[derive(Debug)]
 struct FaultyStore {
-    inner: InMemory,
+    inner: Arc<InMemory>,
     puts: Mutex<VecDeque<Fault>>,
     /// So many reads fail.
     reads: Mutex<u32>,
+    /// So many deletions succeed, then the process is gone; `None`: it lives.
+    deletes: Arc<Mutex<Option<u32>>>,
 }
 
 impl fmt::Display for FaultyStore {
@@ -105,7 +107,18 @@ impl ObjectStore for FaultyStore {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
+        let (inner, left) = (self.inner.clone(), self.deletes.clone());
+        let one = move |location: Result<Path>| {
+            let (inner, left) = (inner.clone(), left.clone());
+            async move {
+                if let Some(left) = left.lock().unwrap().as_mut() {
+                    *left = left.checked_sub(1).ok_or_else(lost)?;
+                }
+                let location = location?;
+                inner.delete(&location).await.map(|()| location)
+            }
+        };
+        locations.then(one).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -122,11 +135,27 @@ impl ObjectStore for FaultyStore {
 }
 
 fn storage(puts: impl IntoIterator<Item = Fault>, reads: u32) -> CheckpointStorage {
-    let store = FaultyStore {
-        inner: InMemory::new(),
+    over(FaultyStore {
+        inner: Arc::default(),
         puts: Mutex::new(puts.into_iter().collect()),
         reads: Mutex::new(reads),
+        deletes: Arc::default(),
+    })
+}
+
+/// A storage that dies after as many deletions as the second part is set to.
+pub(super) fn mortal() -> (CheckpointStorage, Arc<Mutex<Option<u32>>>) {
+    let deletes = Arc::<Mutex<Option<u32>>>::default();
+    let store = FaultyStore {
+        inner: Arc::default(),
+        puts: Mutex::default(),
+        reads: Mutex::default(),
+        deletes: deletes.clone(),
     };
+    (over(store), deletes)
+}
+
+fn over(store: FaultyStore) -> CheckpointStorage {
     CheckpointStorage::over(Opened {
         store: Arc::new(store),
         prefix: Path::default(),

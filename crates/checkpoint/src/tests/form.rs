@@ -5,6 +5,8 @@ use super::manifest;
 use crate::{Manifest, file};
 
 const GOLDEN: &str = include_str!("golden_manifest.json");
+/// As releases before shared state objects wrote it.
+const WITHOUT_WRITTEN_BYTES: &str = include_str!("golden_manifest_without_written_bytes.json");
 
 #[test]
 fn form_is_as_written_down() {
@@ -12,6 +14,13 @@ fn form_is_as_written_down() {
     assert_eq!(text, GOLDEN, "the manifest's form changed: is it still read by older releases?");
     let read = file::decode(GOLDEN.as_bytes(), "golden").unwrap();
     assert_eq!(read, manifest(7, "token-1"));
+}
+
+#[test]
+fn a_manifest_that_does_not_say_what_was_written_is_read() {
+    let read = file::decode(WITHOUT_WRITTEN_BYTES.as_bytes(), "golden").unwrap();
+    assert_eq!(read, manifest(7, "token-1"));
+    assert_eq!((read.state_bytes(), read.written_bytes()), (9, 0));
 }
 
 #[test]

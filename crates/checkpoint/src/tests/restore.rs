@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use model::CheckpointId;
 use model::config::{CheckpointConfig, RestartStrategy, StateConfig};
 use model::deployment::StateLocation;
 use model::job_graph::{JOB_GRAPH_VERSION, JobGraph};
 use model::key_group::{KeyGroupRange, range_of};
+use model::{CheckpointId, VertexId};
 
-use super::manifest;
+use super::{JOB, handle, manifest};
 use crate::{check_compatible, committables, restore_task, retention, source_splits};
 
 fn texts(groups: KeyGroupRange) -> Vec<String> {
@@ -30,6 +30,31 @@ fn state_follows_its_key_groups() {
     assert_eq!(texts(range_of(0, 128, 2)), ["left"]);
     assert_eq!(texts(range_of(1, 128, 2)), ["right"]);
     assert_eq!(texts(range_of(1, 128, 3)), ["left", "right"]);
+}
+
+#[test]
+fn a_chain_keeps_its_order() {
+    let mut manifest = manifest(9, "t");
+    let counts = manifest.vertices.get_mut(&VertexId(2)).unwrap();
+    // Neither in the order of their names nor of their checkpoints.
+    let chain =
+        |subtask: u32| [7, 10, 8].map(|id| format!("{JOB}/shared/{id}-2-{subtask}-1.state"));
+    for (subtask, groups) in [(0, (0, 64)), (1, (64, 128))] {
+        let objects =
+            chain(subtask).map(|path| handle(StateLocation::Object { path }, b"", groups));
+        let snapshot = &mut counts.subtasks[subtask as usize];
+        snapshot.operators.insert("counts".to_owned(), objects.to_vec());
+    }
+    let restored = |groups| {
+        let restore = restore_task(&manifest, &["counts".to_owned()], groups).unwrap();
+        let paths = restore.operators["counts"].iter().map(|h| match &h.location {
+            StateLocation::Object { path } => path.clone(),
+            StateLocation::Inline { .. } => panic!("inline"),
+        });
+        paths.collect::<Vec<_>>()
+    };
+    assert_eq!(restored(range_of(1, 128, 2)), chain(1));
+    assert_eq!(restored(KeyGroupRange::all(128)), [chain(0), chain(1)].concat());
 }
 
 #[test]

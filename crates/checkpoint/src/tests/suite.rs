@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use model::{CheckpointId, ErrorKind};
 
-use super::{JOB, large_state, manifest, one_part, with_object};
+use super::{JOB, chains, large_state, manifest, object, with_object};
 use crate::CheckpointStorage;
 
 #[tokio::test]
@@ -35,6 +35,7 @@ async fn suite(uri: &str) {
     one_of_two_writers_wins(&storage).await;
     uris_lead_back(&storage).await;
     deletion_is_complete_and_repeatable(&storage).await;
+    chains::suite(&storage).await;
 }
 
 async fn commit_load_and_list(storage: &CheckpointStorage) {
@@ -50,8 +51,7 @@ async fn commit_load_and_list(storage: &CheckpointStorage) {
         assert_eq!(storage.load(JOB, CheckpointId(id)).await.unwrap(), manifest);
         assert_eq!(storage.read_state(JOB, &handle).await.unwrap(), large_state());
     }
-    let parts = one_part(large_state());
-    storage.put_object(JOB, CheckpointId(11), "x-0-1", parts).await.unwrap();
+    object(storage, 11, "x-0-1.state", large_state()).await;
     assert_eq!(storage.list(JOB).await.unwrap(), [1, 2, 10].map(CheckpointId));
 }
 
@@ -86,19 +86,24 @@ async fn uris_lead_back(storage: &CheckpointStorage) {
 }
 
 async fn deletion_is_complete_and_repeatable(storage: &CheckpointStorage) {
+    let only_of = async |id| {
+        let manifest = storage.load(JOB, CheckpointId(id)).await.unwrap();
+        manifest.objects().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let objects = only_of(1).await;
     for _ in 0..2 {
-        storage.delete(JOB, CheckpointId(1)).await.unwrap();
+        storage.delete(JOB, &[CheckpointId(1)], &objects).await.unwrap();
     }
     assert_eq!(storage.list(JOB).await.unwrap(), [2, 10, 20].map(CheckpointId));
     let keep = BTreeSet::from([CheckpointId(10), CheckpointId(20)]);
-    // chk-2 (manifest and object); chk-11 is not below 11.
-    assert_eq!(storage.clean_orphans(JOB, &keep, CheckpointId(11)).await.unwrap(), 2);
+    // Checkpoint 2 (manifest and object), then what was written for 11 and never named.
+    assert_eq!(storage.clean_orphans(JOB, &keep, CheckpointId(10)).await.unwrap(), 2);
     assert_eq!(storage.clean_orphans(JOB, &keep, CheckpointId(20)).await.unwrap(), 1);
     assert_eq!(storage.clean_orphans(JOB, &keep, CheckpointId(20)).await.unwrap(), 0);
     assert_eq!(storage.list(JOB).await.unwrap(), [10, 20].map(CheckpointId));
-    for id in [10, 20] {
-        storage.delete(JOB, CheckpointId(id)).await.unwrap();
-    }
+    let objects = only_of(10).await;
+    storage.delete(JOB, &[10, 20].map(CheckpointId), &objects).await.unwrap();
     assert!(storage.list(JOB).await.unwrap().is_empty());
-    assert_eq!(storage.clean_orphans(JOB, &BTreeSet::new(), CheckpointId(99)).await.unwrap(), 0);
+    let all = CheckpointId(u64::MAX);
+    assert_eq!(storage.clean_orphans(JOB, &BTreeSet::new(), all).await.unwrap(), 0);
 }

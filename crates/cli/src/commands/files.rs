@@ -94,7 +94,12 @@ pub async fn verify_checkpoint(uri: &str, format: Format) -> Result<Exit, Failur
                 vec![o.path.clone(), o.expected_length.to_string(), verdict]
             })
             .collect();
-        let summary = format!("{} objects, {bad} bad", report.objects.len());
+        let mut summary = format!("{} objects, {bad} bad", report.objects.len());
+        let (whole, written) = (report.manifest.state_bytes, report.manifest.written_bytes);
+        // Checkpoints of older releases do not say.
+        if written > 0 {
+            summary += &format!("; {written} of {whole} bytes were written for this checkpoint");
+        }
         format!("{}\n{summary}", output::table(&["object", "bytes", "verdict"], rows))
     });
     Ok(if bad == 0 { Exit::Ok } else { Exit::Failed })

@@ -122,11 +122,14 @@ pub async fn checkpoints(arguments: JobArguments, settings: &Settings) -> Result
                     time(&c["triggeredAtMs"]),
                     c["durationMs"].as_i64().map_or("-".to_owned(), |ms| format!("{ms} ms")),
                     short_count(c["stateBytes"].as_f64().unwrap_or(0.0)),
+                    short_count(c["writtenBytes"].as_f64().unwrap_or(0.0)),
                     plain(c["path"].as_str().map_or(&c["cause"], |_| &c["path"])),
                 ]
             })
             .collect();
-        table(&["id", "kind", "status", "triggered", "duration", "bytes", "path or cause"], rows)
+        let header =
+            ["id", "kind", "status", "triggered", "duration", "bytes", "written", "path or cause"];
+        table(&header, rows)
     });
     Ok(Exit::Ok)
 }
@@ -170,15 +173,21 @@ fn describe_text(job: &Value) -> String {
         ),
     );
     let checkpoints = &job["checkpoints"];
+    let latest = &checkpoints["latest"];
     line(
         "Checkpoints:",
         format!(
             "{} completed, {} failed, latest {}",
             plain(&checkpoints["completed"]),
             plain(&checkpoints["failed"]),
-            plain(&checkpoints["latest"]["path"])
+            plain(&latest["path"])
         ),
     );
+    if let Some(whole) = latest["stateBytes"].as_f64() {
+        let written = latest["writtenBytes"].as_f64().unwrap_or(0.0);
+        let (whole, written) = (short_count(whole), short_count(written));
+        line("", format!("{whole} bytes of state, {written} of them written for it"));
+    }
     let rows = items(job, "vertices")
         .iter()
         .map(|v| {

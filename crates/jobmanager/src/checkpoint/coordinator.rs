@@ -52,8 +52,11 @@ pub struct CheckpointCoordinator {
     queued: Vec<Token>,
     finalize: bool,
     in_doubt: Option<CheckpointId>,
-    /// Checkpoints were aborted since the last clean-up.
+    /// There may be objects that no complete checkpoint names: of aborted ones, of a manifest
+    /// that was never written, or because a deletion failed.
     leavings: bool,
+    /// A deletion is under way.
+    deleting: bool,
     completed: CompletedCheckpoints,
     history: CheckpointHistory,
 }
@@ -74,6 +77,7 @@ impl CheckpointCoordinator {
             finalize: false,
             in_doubt: None,
             leavings: false,
+            deleting: false,
             completed,
             history: CheckpointHistory::default(),
         }
@@ -109,8 +113,10 @@ impl CheckpointCoordinator {
 
     /// The doubtful manifest was looked for.
     pub fn settle_doubt(&mut self, now_ms: i64, found: Option<(CheckpointId, String)>) {
+        // It is no checkpoint then, and what was written for it nobody's.
+        self.leavings |= self.in_doubt.is_some() && found.is_none();
         if let Some((id, path)) = found {
-            self.completed.add(id);
+            self.completed.add(id, None);
             if let Some(record) = self.history.get_mut(id) {
                 record.status = CheckpointStatus::Completed;
                 record.committed_at_ms = Some(now_ms);
@@ -164,6 +170,10 @@ impl CheckpointCoordinator {
             }
             CheckpointEvent::Committed { id, outcome } => {
                 self.committed(now_ms, id, outcome, &mut out);
+            }
+            CheckpointEvent::Deleted { done } => {
+                self.deleting = false;
+                self.leavings |= !done;
             }
         }
         out

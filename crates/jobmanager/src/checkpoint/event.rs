@@ -7,6 +7,7 @@ use bytes::Bytes;
 use model::deployment::SubtaskSnapshot;
 use model::{Attempt, CheckpointId, Error};
 
+use crate::checkpoint::completed::Objects;
 use crate::checkpoint::history::CheckpointKind;
 use crate::execution_graph::TaskKey;
 
@@ -68,6 +69,10 @@ pub enum CheckpointEvent {
         id: CheckpointId,
         outcome: Result<(), Error>,
     },
+    /// The last `Delete` or `CleanOrphans` has ended; `done`: nothing of it is left.
+    Deleted {
+        done: bool,
+    },
 }
 
 /// What a manifest is made of, besides what the job master knows itself.
@@ -104,13 +109,18 @@ pub enum CheckpointAction {
     NotifyComplete {
         id: CheckpointId,
     },
+    /// Delete the manifests of `ids`, then `objects`, which no other checkpoint names. There
+    /// is one deletion at a time: the next is not asked for before [`CheckpointEvent::Deleted`].
     Delete {
         ids: Vec<CheckpointId>,
+        objects: Objects,
     },
-    /// Delete everything below `below` that is not in `keep`.
+    /// Delete every checkpoint up to `up_to`, the newest complete one, that is not in `keep`,
+    /// and every object written for one up to it that no manifest of `keep` names. Otherwise
+    /// as `Delete`.
     CleanOrphans {
         keep: BTreeSet<CheckpointId>,
-        below: CheckpointId,
+        up_to: CheckpointId,
     },
     /// Too many failed, or one whose outcome must be settled by a restart.
     FailExecution {

@@ -43,7 +43,10 @@ pub struct CheckpointRecord {
     /// When what its sinks had staged was made visible.
     pub committed_at_ms: Option<i64>,
     pub duration_ms: Option<i64>,
+    /// All state that it names.
     pub state_bytes: u64,
+    /// Of it, what was written for it; the rest lies in objects of earlier ones.
+    pub written_bytes: u64,
     pub acknowledged: usize,
     pub total: usize,
     /// Why it failed.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use model::CheckpointId;
 use model::deployment::SubtaskSnapshot;
 
+use crate::checkpoint::completed::Objects;
 use crate::checkpoint::coordinator::Token;
 use crate::checkpoint::history::CheckpointKind;
 use crate::execution_graph::TaskKey;
@@ -45,6 +46,8 @@ pub struct Pending {
     pub missing: BTreeSet<TaskKey>,
     /// Tasks that had finished when it was triggered.
     pub finished: BTreeSet<TaskKey>,
+    /// The state objects that its manifest names, from Completing on.
+    pub objects: Objects,
 }
 
 impl Pending {

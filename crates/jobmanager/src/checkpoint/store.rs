@@ -19,14 +19,22 @@ pub trait CheckpointStore: Send + Sync {
     async fn find(&self, job: JobId, id: CheckpointId) -> Result<Option<Manifest>>;
     /// A checkpoint named by a user, perhaps in another storage.
     async fn load_uri(&self, uri: &str) -> Result<Manifest>;
+    /// Removes the manifests of `ids`, then `objects`, which nothing else may name.
     /// Idempotent.
-    async fn delete(&self, job: JobId, id: CheckpointId) -> Result<()>;
-    /// Removes every checkpoint of the job below `below` that is not in `keep`, complete or not.
+    async fn delete(
+        &self,
+        job: JobId,
+        ids: &[CheckpointId],
+        objects: &BTreeSet<String>,
+    ) -> Result<()>;
+    /// Removes every checkpoint of the job up to `up_to` that is not in `keep`, complete or not,
+    /// and every state object written for one up to it that no manifest of `keep` names.
+    /// Idempotent.
     async fn clean_orphans(
         &self,
         job: JobId,
         keep: &BTreeSet<CheckpointId>,
-        below: CheckpointId,
+        up_to: CheckpointId,
     ) -> Result<()>;
 }
 
@@ -48,16 +56,21 @@ impl CheckpointStore for CheckpointStorage {
         Ok(Self::load_uri(uri).await?.1)
     }
 
-    async fn delete(&self, job: JobId, id: CheckpointId) -> Result<()> {
-        Self::delete(self, job, id).await
+    async fn delete(
+        &self,
+        job: JobId,
+        ids: &[CheckpointId],
+        objects: &BTreeSet<String>,
+    ) -> Result<()> {
+        Self::delete(self, job, ids, objects).await
     }
 
     async fn clean_orphans(
         &self,
         job: JobId,
         keep: &BTreeSet<CheckpointId>,
-        below: CheckpointId,
+        up_to: CheckpointId,
     ) -> Result<()> {
-        Self::clean_orphans(self, job, keep, below).await.map(|_| ())
+        Self::clean_orphans(self, job, keep, up_to).await.map(|_| ())
     }
 }

@@ -41,6 +41,7 @@ pub struct SubtaskTimes {
     pub upload_ms: f64,
     pub acknowledged_at_ms: i64,
     pub state_bytes: u64,
+    pub written_bytes: u64,
 }
 
 fn ms(us: u64) -> f64 {
@@ -58,6 +59,7 @@ pub fn times(record: &CheckpointRecord, subtask: &SubtaskRecord) -> SubtaskTimes
         upload_ms: ms(timings.async_us),
         acknowledged_at_ms: subtask.acknowledged_at_ms,
         state_bytes: timings.state_bytes,
+        written_bytes: timings.written_bytes,
     }
 }
 
@@ -125,6 +127,7 @@ impl Percentiles {
 pub struct Spread {
     pub end_to_end_ms: Option<Percentiles>,
     pub state_bytes: Option<Percentiles>,
+    pub written_bytes: Option<Percentiles>,
     /// The longest alignment of each checkpoint.
     pub alignment_ms: Option<Percentiles>,
 }
@@ -140,6 +143,7 @@ impl Spread {
                 complete().filter_map(|r| r.duration_ms).map(|d| d as f64).collect(),
             ),
             state_bytes: Percentiles::of(complete().map(|r| r.state_bytes as f64).collect()),
+            written_bytes: Percentiles::of(complete().map(|r| r.written_bytes as f64).collect()),
             alignment_ms: Percentiles::of(complete().map(alignment).collect()),
         }
     }
@@ -163,6 +167,7 @@ mod tests {
             committed_at_ms: None,
             duration_ms: Some(100),
             state_bytes: 10,
+            written_bytes: 4,
             acknowledged: 2,
             total: 2,
             cause: None,
@@ -190,12 +195,17 @@ mod tests {
             sync_us: 1_000,
             async_us: 60_000,
             state_bytes: 5,
+            written_bytes: 3,
         };
         let one = record(vec![subtask(0, 1_004, quick), subtask(1, 1_080, slow.clone())]);
         let found = of(&one).unwrap();
         assert_eq!((found.subtask, found.phase, found.ms), (SubtaskIndex(1), Phase::Upload, 60));
         let at = times(&one, &one.subtasks[1]);
         assert_eq!((at.barrier_arrived_at_ms, at.upload_ms), (1_003, 60.0));
+        assert_eq!((at.state_bytes, at.written_bytes), (5, 3));
+        let spread = Spread::of(std::slice::from_ref(&one));
+        let bytes = [spread.state_bytes, spread.written_bytes].map(|of| of.map(|p| p.p50));
+        assert_eq!(bytes, [Some(10.0), Some(4.0)]);
         let late = record(vec![subtask(1, 1_500, slow)]);
         assert_eq!(of(&late).unwrap().phase, Phase::Acknowledgement);
         assert_eq!(of(&record(Vec::new())), None);

@@ -139,6 +139,7 @@ fn old_and_failing_checkpoints_and_dead_letters_show() {
         committed_at_ms: None,
         duration_ms: None,
         state_bytes: 0,
+        written_bytes: 0,
         acknowledged: 0,
         total: 4,
         cause: Some("the disk is full".into()),

@@ -72,6 +72,7 @@ pub(crate) fn snapshot(parallelism: u32) -> JobSnapshot {
         triggered_at_ms: 96_000,
         duration_ms: Some(1_250),
         state_bytes: 4_096,
+        written_bytes: 512,
     });
     snapshot.details.slos = vec![SloStatus {
         slo: SloKind::Freshness,
@@ -126,12 +127,18 @@ fn a_running_job_has_its_series() {
     let text = text(&snapshot(2));
     assert_unique(&text);
     let job = format!("job=\"numbers to out\",job_id=\"{}\"", JobId(7));
+    let flink_job = |name: &str| {
+        let labels = format!("job_id=\"{}\",job_name=\"numbers to out\",host=\"jm\"", JobId(7));
+        format!("flink_jobmanager_job_{name}{{{labels}}}")
+    };
     for (series, expected) in [
         (format!("weir_job_up{{{job}}}"), 1.0),
         (format!("weir_job_uptime_seconds{{{job}}}"), 8.0),
         (format!("weir_job_checkpoint_age_seconds{{{job}}}"), 4.0),
         (format!("weir_job_checkpoint_interval_seconds{{{job}}}"), 10.0),
         (format!("weir_job_checkpoint_last_duration_seconds{{{job}}}"), 1.25),
+        (format!("weir_job_checkpoint_last_size_bytes{{{job}}}"), 4096.0),
+        (format!("weir_job_checkpoint_last_written_bytes{{{job}}}"), 512.0),
         (format!("weir_job_slo_breached{{{job},slo=\"freshness\"}}"), 1.0),
         (format!("weir_job_event_time_lag_seconds{{{job}}}"), 5.0),
         (format!("weir_job_watermark_stalled_seconds{{{job}}}"), 8.0),
@@ -146,13 +153,9 @@ fn a_running_job_has_its_series() {
         ),
         (format!("weir_operator_records_in_total{{{job},vertex=\"out\",operator=\"op\"}}"), 14.0),
         (format!("weir_metrics_series_folded{{{job}}}"), 0.0),
-        (
-            format!(
-                "flink_jobmanager_job_lastCheckpointDuration{{job_id=\"{}\",job_name=\"numbers to out\",host=\"jm\"}}",
-                JobId(7)
-            ),
-            1250.0,
-        ),
+        (flink_job("lastCheckpointDuration"), 1250.0),
+        (flink_job("lastCheckpointSize"), 512.0),
+        (flink_job("lastCheckpointFullSize"), 4096.0),
     ] {
         assert_eq!(value(&text, &series), expected, "{series}");
     }

@@ -209,23 +209,13 @@ impl JobMaster {
                 self.end_fence(id);
                 self.notify(id, Notice::Complete);
             }
-            CheckpointAction::Delete { ids } => {
+            CheckpointAction::Delete { ids, objects } => {
                 let (store, job) = (self.context.checkpoints.clone(), self.spec.id);
-                tokio::spawn(async move {
-                    for id in ids {
-                        if let Err(error) = store.delete(job, id).await {
-                            tracing::warn!(%job, checkpoint = %id, error = %error.chain(), "not deleted");
-                        }
-                    }
-                });
+                self.delete(async move { store.delete(job, &ids, &objects).await });
             }
-            CheckpointAction::CleanOrphans { keep, below } => {
+            CheckpointAction::CleanOrphans { keep, up_to } => {
                 let (store, job) = (self.context.checkpoints.clone(), self.spec.id);
-                tokio::spawn(async move {
-                    if let Err(error) = store.clean_orphans(job, &keep, below).await {
-                        tracing::warn!(%job, error = %error.chain(), "old checkpoints not deleted");
-                    }
-                });
+                self.delete(async move { store.clean_orphans(job, &keep, up_to).await });
             }
             CheckpointAction::Answer { tokens, outcome } => {
                 for token in tokens {
@@ -240,6 +230,19 @@ impl JobMaster {
             // `job_state.rs` has dealt with these itself.
             CheckpointAction::FailExecution { .. } | CheckpointAction::Finalized => {}
         }
+    }
+
+    /// What could not be deleted is looked for after a later checkpoint.
+    fn delete(&self, deleting: impl Future<Output = Result<()>> + Send + 'static) {
+        let job = self.spec.id;
+        self.spawn_reporting(async move {
+            let outcome = deleting.await;
+            if let Err(error) = &outcome {
+                tracing::warn!(%job, error = %error.chain(), "old checkpoints not deleted yet");
+            }
+            let event = CheckpointEvent::Deleted { done: outcome.is_ok() };
+            JobMessage::Event(JobEvent::Checkpoint(event))
+        });
     }
 
     fn end_fence(&self, id: CheckpointId) {

@@ -326,6 +326,25 @@ async fn a_manifest_whose_answer_was_lost_is_found_by_the_restart() {
 }
 
 #[tokio::test]
+async fn a_deletion_that_failed_is_made_up_for() {
+    let mut world = World::new();
+    let (job, _running) = world.start(7, None);
+    let tasks = world.deployed(&job).await;
+    *world.store.fail_delete.lock().unwrap() = true;
+    let mut newest = CheckpointId(0);
+    // The job file retains three; the fourth's deletion fails, a later list finds what is left.
+    for _ in 0..20 {
+        newest = take_checkpoint(&mut world, &job, &tasks).await;
+        let failed = !*world.store.fail_delete.lock().unwrap();
+        if failed && world.store.manifests.lock().unwrap().len() == 3 {
+            break;
+        }
+    }
+    let left: Vec<u64> = world.store.manifests.lock().unwrap().keys().map(|k| k.1.0).collect();
+    assert!(newest.0 > 4 && !left.contains(&1) && left.len() == 3, "{left:?} of {newest}");
+}
+
+#[tokio::test]
 async fn a_job_starts_from_another_jobs_checkpoint() {
     let mut world = World::new();
     let (job, running) = world.start(7, None);

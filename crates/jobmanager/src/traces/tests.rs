@@ -83,6 +83,7 @@ fn a_checkpoint_shows_what_every_subtask_did() {
         sync_us: 300,
         async_us: 40_000,
         state_bytes: 9,
+        written_bytes: 2,
     };
     let subtask = |finished| SubtaskRecord {
         vertex: job.details.vertices[0].id,
@@ -101,6 +102,7 @@ fn a_checkpoint_shows_what_every_subtask_did() {
         committed_at_ms: None,
         duration_ms: Some(60),
         state_bytes: 9,
+        written_bytes: 2,
         acknowledged: 1,
         total: 1,
         cause: (status == CheckpointStatus::Failed).then(|| "timed out".to_owned()),

@@ -49,6 +49,7 @@ fn checkpoint(subtasks: Vec<SubtaskRecord>, status: CheckpointStatus) -> Checkpo
         committed_at_ms: None,
         duration_ms: None,
         state_bytes: 0,
+        written_bytes: 0,
         acknowledged: subtasks.len(),
         total: 4,
         cause: None,

@@ -65,6 +65,7 @@ export function CheckpointDetail({ tab, id, all }: { tab: JobTab; id: string; al
           <Fact name="Triggered">{time(checkpoint.triggeredAtMs)}</Fact>
           <Fact name="End to end">{duration(checkpoint.durationMs)}</Fact>
           <Fact name="State">{bytes(checkpoint.stateBytes)}</Fact>
+          <Fact name="Written">{bytes(checkpoint.writtenBytes)}</Fact>
           <Fact name="Acknowledged">
             {checkpoint.acknowledged} of {checkpoint.total}
           </Fact>
@@ -217,6 +218,7 @@ function ByVertex({ job, checkpoint }: { job: Job; checkpoint: Checkpoint }) {
           sync: most((s) => s.syncMs),
           upload: most((s) => s.uploadMs),
           state: parts.reduce((n, s) => n + s.stateBytes, 0),
+          written: parts.reduce((n, s) => n + s.writtenBytes, 0),
         };
       })
       .filter((r) => r.acked > 0);
@@ -229,6 +231,7 @@ function ByVertex({ job, checkpoint }: { job: Job; checkpoint: Checkpoint }) {
     { id: 'sync', name: 'Sync', number: true, wide: true, cell: (r) => duration(r.sync), sort: (r) => r.sync },
     { id: 'upload', name: 'Upload', number: true, cell: (r) => duration(r.upload), sort: (r) => r.upload },
     { id: 'state', name: 'State', number: true, cell: (r) => bytes(r.state), sort: (r) => r.state },
+    { id: 'written', name: 'Written', number: true, wide: true, cell: (r) => bytes(r.written), sort: (r) => r.written },
   ];
   return <Table label="Operators of the checkpoint" rows={rows} columns={columns} rowKey={(r) => r.id} maxHeight={360} />;
 }
@@ -243,6 +246,7 @@ function Subtasks({ job, checkpoint, straggler }: { job: Job; checkpoint: Checkp
     { id: 'sync', name: 'Sync', number: true, wide: true, cell: (s) => duration(s.syncMs), sort: (s) => s.syncMs },
     { id: 'upload', name: 'Upload', number: true, cell: (s) => duration(s.uploadMs), sort: (s) => s.uploadMs },
     { id: 'state', name: 'State', number: true, cell: (s) => bytes(s.stateBytes), sort: (s) => s.stateBytes },
+    { id: 'written', name: 'Written', number: true, wide: true, cell: (s) => bytes(s.writtenBytes), sort: (s) => s.writtenBytes },
   ];
   return (
     <Table

@@ -139,6 +139,7 @@ function History({ job, checkpoints }: { job: Job; checkpoints: Checkpoint[] }) 
       { id: 'acks', name: 'Acknowledged', number: true, cell: (c) => `${c.acknowledged}/${c.total}`, sort: (c) => c.acknowledged },
       { id: 'e2e', name: 'End to end', number: true, cell: (c) => duration(c.durationMs), sort: (c) => c.durationMs },
       { id: 'size', name: 'State', number: true, cell: (c) => bytes(c.stateBytes), sort: (c) => c.stateBytes },
+      { id: 'written', name: 'Written', number: true, wide: true, cell: (c) => bytes(c.writtenBytes), sort: (c) => c.writtenBytes },
       { id: 'triggered', name: 'Triggered', number: true, cell: (c) => <span title={time(c.triggeredAtMs)}>{clock(c.triggeredAtMs)}</span>, sort: (c) => c.triggeredAtMs },
       { id: 'straggler', name: 'Straggler', wide: true, cell: (c) => (c.straggler ? <Straggler job={job} checkpoint={c} /> : '') },
       { id: 'kind', name: 'Kind', wide: true, cell: (c) => c.kind, sort: (c) => c.kind },
@@ -163,6 +164,7 @@ function History({ job, checkpoints }: { job: Job; checkpoints: Checkpoint[] }) 
 const ROWS: [keyof CheckpointStatistics['percentiles'], string, (n: number) => string][] = [
   ['endToEndMs', 'End to end', duration],
   ['stateBytes', 'State', bytes],
+  ['writtenBytes', 'Written', bytes],
   ['alignmentMs', 'Alignment', duration],
 ];
 const COLUMNS: [keyof Percentiles, string][] = [
@@ -191,6 +193,7 @@ function Summary({ statistics, history }: { statistics: CheckpointStatistics | n
   const own: CheckpointStatistics['percentiles'] = {
     endToEndMs: percentilesOf(done.flatMap((c) => (c.durationMs === null ? [] : [c.durationMs]))),
     stateBytes: percentilesOf(done.map((c) => c.stateBytes)),
+    writtenBytes: percentilesOf(done.map((c) => c.writtenBytes)),
   };
   const shown = statistics?.percentiles ?? own;
   return (

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use model::deployment::{CommittableBytes, SubtaskSnapshot};
+use model::deployment::{CommittableBytes, StateLocation, SubtaskSnapshot};
 use model::{CheckpointId, ErrorKind};
 
 use super::{Actions, CheckpointAction, CheckpointCoordinator, ManifestParts, Token};
+use crate::checkpoint::completed::Objects;
 use crate::checkpoint::history::{
     CheckpointKind, CheckpointRecord, CheckpointStatus, SubtaskRecord,
 };
@@ -42,6 +43,7 @@ impl CheckpointCoordinator {
                 .copied()
                 .collect(),
             finished,
+            objects: Objects::new(),
         };
         self.history.begin(CheckpointRecord {
             id,
@@ -53,6 +55,7 @@ impl CheckpointCoordinator {
             committed_at_ms: None,
             duration_ms: None,
             state_bytes: 0,
+            written_bytes: 0,
             acknowledged: pending.finished.len(),
             total: current.tasks.len(),
             cause: None,
@@ -113,6 +116,7 @@ impl CheckpointCoordinator {
         if let Some(kept) = self.history.get_mut(id) {
             kept.acknowledged += 1;
             kept.state_bytes += record.timings.state_bytes;
+            kept.written_bytes += record.timings.written_bytes;
             kept.subtasks.push(record);
         }
         self.complete_if_ready(now_ms, out);
@@ -208,6 +212,7 @@ impl CheckpointCoordinator {
                 });
             }
         }
+        pending.objects = snapshots.values().flat_map(objects_of).collect();
         out.push(CheckpointAction::WriteManifest(Box::new(ManifestParts {
             id: pending.id,
             kind: pending.kind,
@@ -217,4 +222,12 @@ impl CheckpointCoordinator {
             enumerators: std::mem::take(&mut pending.enumerators),
         })));
     }
+}
+
+/// The state objects that a snapshot names.
+fn objects_of(snapshot: &SubtaskSnapshot) -> impl Iterator<Item = String> {
+    snapshot.operators.values().flatten().filter_map(|handle| match &handle.location {
+        StateLocation::Inline { .. } => None,
+        StateLocation::Object { path } => Some(path.clone()),
+    })
 }

@@ -4,6 +4,7 @@
 use model::{CheckpointId, Error, ErrorKind};
 
 use super::{Actions, CheckpointAction, CheckpointCoordinator, Token};
+use crate::checkpoint::completed::Subsumed;
 use crate::checkpoint::history::CheckpointKind;
 use crate::checkpoint::pending::{Pending, Phase};
 
@@ -22,7 +23,7 @@ impl CheckpointCoordinator {
         match outcome {
             Ok(path) => {
                 pending.phase = Phase::Committing;
-                self.completed.add(id);
+                self.completed.add(id, Some(std::mem::take(&mut pending.objects)));
                 self.history.end(id, now_ms, Ok(path));
                 out.push(CheckpointAction::Commit { id });
             }
@@ -77,15 +78,26 @@ impl CheckpointCoordinator {
         }
     }
 
-    /// What `id` makes superfluous: older checkpoints, and leavings of aborted ones.
+    /// What `id` makes superfluous: older checkpoints, and leavings of aborted ones. From now
+    /// on no task can name an object that was written for a checkpoint up to `id` and that
+    /// `id` does not name.
+    ///
+    /// One deletion at a time: it takes objects that the manifests of an earlier one may
+    /// still name. Until that has ended, the next completion is soon enough.
     pub(super) fn retire(&mut self, id: CheckpointId, out: &mut Actions) {
-        let ids = self.completed.take_subsumed();
-        if std::mem::take(&mut self.leavings) {
-            let keep = self.completed.ids().collect();
-            out.push(CheckpointAction::CleanOrphans { keep, below: id });
-        } else if !ids.is_empty() {
-            out.push(CheckpointAction::Delete { ids });
+        if self.deleting {
+            return;
         }
+        let Subsumed { ids, objects } = self.completed.take_subsumed();
+        if ids.is_empty() && !self.leavings {
+            return;
+        }
+        out.push(match objects {
+            Some(objects) if !self.leavings => CheckpointAction::Delete { ids, objects },
+            _ => CheckpointAction::CleanOrphans { keep: self.completed.ids().collect(), up_to: id },
+        });
+        self.leavings = false;
+        self.deleting = true;
     }
 
     /// Ends the pending checkpoint after the point of no return: only a restart can go on.

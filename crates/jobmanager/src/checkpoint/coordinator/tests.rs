@@ -1,5 +1,8 @@
 //! Event scripts and random runs of the CheckpointCoordinator.
 
+mod chains;
+mod retention;
+
 use super::*;
 use bytes::Bytes;
 use model::{SubtaskIndex, VertexId};
@@ -37,7 +40,15 @@ struct Script(CheckpointCoordinator);
 
 impl Script {
     fn running() -> Self {
-        let mut coordinator = CheckpointCoordinator::new(config());
+        Self::with(config())
+    }
+    fn with(config: CheckpointConfig) -> Self {
+        Self::with_start(config, 0)
+    }
+    /// Of a job that starts from this checkpoint.
+    fn with_start(config: CheckpointConfig, start: u64) -> Self {
+        let mut coordinator = CheckpointCoordinator::new(config);
+        coordinator.starts_from(CheckpointId(start));
         let deployed = CheckpointEvent::Deployed { attempt: ATTEMPT, tasks: tasks() };
         coordinator.on_event(0, deployed);
         coordinator.on_event(0, CheckpointEvent::Running { attempt: ATTEMPT });
@@ -268,12 +279,13 @@ fn old_checkpoints_are_retired_and_leavings_cleaned() {
     script.complete(100);
     script.complete(200);
     let (_, actions) = script.complete(300);
-    let deleted = |a: &CheckpointAction| matches!(a, CheckpointAction::Delete { ids } if ids == &[CheckpointId(1)]);
+    let deleted = |a: &CheckpointAction| matches!(a, CheckpointAction::Delete { ids, .. } if ids == &[CheckpointId(1)]);
     assert!(actions.iter().any(deleted));
+    script.0.on_event(310, CheckpointEvent::Deleted { done: true });
     script.begin(400);
     script.tick(450);
     let (id, actions) = script.complete(500);
-    let cleaned = |a: &CheckpointAction| matches!(a, CheckpointAction::CleanOrphans { below, .. } if *below == id);
+    let cleaned = |a: &CheckpointAction| matches!(a, CheckpointAction::CleanOrphans { up_to, .. } if *up_to == id);
     assert!(actions.iter().any(cleaned));
 }
 
@@ -358,6 +370,7 @@ proptest! {
         let (mut now, mut tokens, mut triggered, mut answered) = (0, 0, 0_u64, 0);
         let mut open: Option<CheckpointId> = None;
         let mut completed = Vec::new();
+        let deleting = std::cell::Cell::new(false);
         let mut check = |actions: Actions, open: &mut Option<CheckpointId>| -> Result<bool, TestCaseError> {
             let mut failed = false;
             for action in actions {
@@ -383,6 +396,9 @@ proptest! {
                     }
                     CheckpointAction::FailExecution { .. } => failed = true,
                     CheckpointAction::Answer { tokens, .. } => answered += tokens.len(),
+                    CheckpointAction::Delete { .. } | CheckpointAction::CleanOrphans { .. } => {
+                        prop_assert!(!deleting.replace(true), "two deletions at once");
+                    }
                     _ => {}
                 }
             }
@@ -413,6 +429,9 @@ proptest! {
                 coordinator.settle_doubt(now, None);
                 attempt = Attempt(attempt.0 + 1);
                 deploy(&mut coordinator, now, attempt);
+            }
+            if deleting.replace(false) {
+                coordinator.on_event(now, CheckpointEvent::Deleted { done: true });
             }
             prop_assert_eq!(coordinator.pending(), open);
             prop_assert!(coordinator.completed().ids().count() <= 3);

@@ -55,7 +55,7 @@ fn overall(job: &JobSnapshot) -> Value {
         figures::summary(completed.map(get).collect())
     };
     json!({
-        "checkpointed_size": of(|r| whole(r.state_bytes)),
+        "checkpointed_size": of(|r| whole(r.written_bytes)),
         "state_size": of(|r| whole(r.state_bytes)),
         "end_to_end_duration": of(|r| r.duration_ms.unwrap_or(0)),
         // Barriers are aligned without buffering, so nothing of it is kept.
@@ -88,7 +88,7 @@ fn checkpoint(job: &JobSnapshot, record: &CheckpointRecord, now_ms: i64) -> Valu
         "savepointFormat": null,
         "trigger_timestamp": record.triggered_at_ms,
         "latest_ack_timestamp": latest_ack(record.subtasks.iter()),
-        "checkpointed_size": record.state_bytes,
+        "checkpointed_size": record.written_bytes,
         "state_size": record.state_bytes,
         "end_to_end_duration": record.duration_ms.unwrap_or(now_ms - record.triggered_at_ms),
         "alignment_buffered": 0,
@@ -188,14 +188,15 @@ pub async fn details(
 fn task(record: &CheckpointRecord, vertex: &VertexDetails) -> Map<String, Value> {
     let acknowledged: Vec<&SubtaskRecord> =
         record.subtasks.iter().filter(|s| s.vertex == vertex.id).collect();
-    let bytes: u64 = acknowledged.iter().map(|s| s.timings.state_bytes).sum();
+    let written: u64 = acknowledged.iter().map(|s| s.timings.written_bytes).sum();
+    let whole: u64 = acknowledged.iter().map(|s| s.timings.state_bytes).sum();
     let latest = latest_ack(acknowledged.iter().copied());
     let entries = [
         ("id", json!(record.id)),
         ("status", status(record).0.into()),
         ("latest_ack_timestamp", latest.into()),
-        ("checkpointed_size", bytes.into()),
-        ("state_size", bytes.into()),
+        ("checkpointed_size", written.into()),
+        ("state_size", whole.into()),
         ("end_to_end_duration", (latest - record.triggered_at_ms).max(-1).into()),
         ("alignment_buffered", 0.into()),
         ("processed_data", 0.into()),
@@ -245,7 +246,7 @@ fn subtask(record: &CheckpointRecord, part: &SubtaskRecord) -> Value {
         "index": part.subtask,
         "ack_timestamp": part.acknowledged_at_ms,
         "end_to_end_duration": (part.acknowledged_at_ms - record.triggered_at_ms).max(0),
-        "checkpointed_size": timings.state_bytes,
+        "checkpointed_size": timings.written_bytes,
         "state_size": timings.state_bytes,
         "checkpoint": { "sync": millis(timings.sync_us), "async": millis(timings.async_us) },
         "alignment": {
@@ -265,10 +266,9 @@ fn over_subtasks(record: &CheckpointRecord, parts: &[&SubtaskRecord]) -> Value {
     let of = |get: &dyn Fn(&SubtaskRecord) -> i64| {
         figures::summary(parts.iter().map(|part| get(part)).collect())
     };
-    let bytes = of(&|s| whole(s.timings.state_bytes));
     json!({
-        "checkpointed_size": bytes,
-        "state_size": bytes,
+        "checkpointed_size": of(&|s| whole(s.timings.written_bytes)),
+        "state_size": of(&|s| whole(s.timings.state_bytes)),
         "end_to_end_duration": of(&|s| (s.acknowledged_at_ms - record.triggered_at_ms).max(0)),
         "checkpoint_duration": {
             "sync": of(&|s| millis(s.timings.sync_us)),

@@ -182,12 +182,11 @@ fn of_checkpoints(job: &JobSnapshot, metrics: &mut Metrics) {
     let last = job.checkpoints.iter().rev().find(completed);
     // -1 before the first, as in Flink.
     let of_last = |get: fn(&CheckpointRecord) -> i64| last.map_or(-1, get).to_string();
-    let size = |r: &CheckpointRecord| i64::try_from(r.state_bytes).unwrap_or(i64::MAX);
     put("lastCompletedCheckpointId", of_last(|r| i64::try_from(r.id.0).unwrap_or(i64::MAX)));
     put("lastCheckpointDuration", of_last(|r| r.duration_ms.unwrap_or(-1)));
     put("lastCheckpointCompletedTimestamp", of_last(|r| r.ended_at_ms.unwrap_or(-1)));
-    put("lastCheckpointSize", of_last(size));
-    put("lastCheckpointFullSize", of_last(size));
+    put("lastCheckpointSize", of_last(|r| bytes(r.written_bytes)));
+    put("lastCheckpointFullSize", of_last(|r| bytes(r.state_bytes)));
     put("lastCheckpointProcessedData", of_last(|_| 0));
     put("lastCheckpointPersistedData", of_last(|_| 0));
     if let Some(path) = last.and_then(|r| r.path.clone()) {
@@ -195,6 +194,10 @@ fn of_checkpoints(job: &JobSnapshot, metrics: &mut Metrics) {
     }
     let restored = job.restored.as_ref().map_or(-1, |r| r.restored_at_ms);
     put("lastCheckpointRestoreTimestamp", restored.to_string());
+}
+
+fn bytes(of: u64) -> i64 {
+    i64::try_from(of).unwrap_or(i64::MAX)
 }
 
 /// What a task manager's process says of itself.

@@ -321,6 +321,7 @@ fn checkpoints() -> Named {
         ("committedAtMs", maybe(number())),
         ("durationMs", maybe(number())),
         ("stateBytes", number()),
+        ("writtenBytes", number()),
         ("acknowledged", number()),
         ("total", number()),
         ("cause", maybe(text())),
@@ -338,6 +339,7 @@ fn checkpoints() -> Named {
         ("uploadMs", real()),
         ("acknowledgedAtMs", number()),
         ("stateBytes", number()),
+        ("writtenBytes", number()),
         ("timings", any()),
     ]);
     let mut details = record.clone();
@@ -354,8 +356,8 @@ fn checkpoints() -> Named {
         let figures = ["min", "avg", "max", "p50", "p90", "p95", "p99", "p999"];
         maybe(object(&figures.map(|name| (name, real()))))
     };
-    let percentiles =
-        object(&[("endToEndMs", spread()), ("stateBytes", spread()), ("alignmentMs", spread())]);
+    let figures = ["endToEndMs", "stateBytes", "writtenBytes", "alignmentMs"];
+    let percentiles = object(&figures.map(|name| (name, spread())));
     let restored = object(&[("id", number()), ("restoredAtMs", number()), ("path", maybe(text()))]);
     let latest = object(&[
         ("completed", maybe(reference("Checkpoint"))),
