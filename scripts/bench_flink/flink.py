@@ -47,7 +47,7 @@ def free_port():
 
 def flink_home():
     """Flink's jars and our source beside them, in the cache; made once per version of either."""
-    sources = sorted(glob.glob(os.path.join(ROOT, "bench/flink/src/fb/*.java")))
+    sources = sorted(glob.glob(os.path.join(ROOT, "bench/flink/src/**/*.java"), recursive=True))
     digest = hashlib.sha256(b"".join(open(f, "rb").read() for f in sources)).hexdigest()[:12]
     home = os.path.join(CACHE, f"flink-{VERSION}")
     if not os.path.exists(os.path.join(home, "ready")):

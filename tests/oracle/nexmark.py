@@ -102,7 +102,7 @@ QUERIES = {
     "q14": """SELECT auction, bidder, CAST(price * 908 AS DECIMAL(23, 0)) / 1000 AS price,
                      CASE WHEN hour("dateTime") BETWEEN 8 AND 18 THEN 'dayTime'
                           WHEN hour("dateTime") BETWEEN 7 AND 19 THEN 'otherTime'
-                          ELSE 'nightTime' END AS period,
+                          ELSE 'nightTime' END AS bidTimeType,
                      "dateTime", extra, length(extra) - length(replace(extra, 'c', '')) AS c
               FROM bid WHERE price * 908 > 1000000000 AND price * 908 < 50000000000""",
     "q15": f"""SELECT strftime("dateTime", '%Y-%m-%d') AS d, {STATISTICS} FROM bid GROUP BY d""",
@@ -131,6 +131,11 @@ QUERIES = {
                FROM bid) WHERE cid IS NOT NULL""",
     "q22": """SELECT auction, bidder, price, channel, split_part(url, '/', 4) AS d1,
                      split_part(url, '/', 5) AS d2, split_part(url, '/', 6) AS d3 FROM bid""",
+    "q23": """SELECT b.bidder, b.price, b.channel, b.url, b.extra AS bx, p.id AS person, p.name,
+                     p.emailAddress, p.creditCard, p.city, p.state, p.extra AS px, a.itemName,
+                     a.description, a.initialBid, a.reserve, a."dateTime" AS adt, a.expires,
+                     a.seller, a.category, a.extra AS ax
+              FROM bid b JOIN person p ON p.id = b.bidder JOIN auction a ON a.seller = b.bidder""",
 }
 
 # Rows that tie in a ranking may differ between engines (q18, q19 and q9 order by columns that are

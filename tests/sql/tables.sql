@@ -20,7 +20,7 @@ WITH ('connector' = 'rows', 'table' = 'clicks');
 -- Rows behind the watermark; one split, so that they are always late.
 CREATE TABLE late (id BIGINT, k STRING, v INT, late BOOLEAN, ts TIMESTAMP(3),
   WATERMARK FOR ts AS ts)
-WITH ('connector' = 'rows', 'table' = 'late', 'splits' = '1', 'paced' = 'true');
+WITH ('connector' = 'rows', 'table' = 'late', 'splits' = '1', 'ordered' = 'true');
 -- Every type, with nulls and limits.
 CREATE TABLE samples (id BIGINT, b BOOLEAN, ti TINYINT, si SMALLINT, i INT, l BIGINT, f FLOAT,
   d DOUBLE, de DECIMAL(12, 3), s STRING, dt DATE, tm TIME, ts TIMESTAMP(3))

@@ -10,7 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int32Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion_common::cast::{as_float64_array, as_list_array, as_map_array};
-use datafusion_common::{Result, internal_err};
+use datafusion_common::{Result, exec_err, internal_err};
 use datafusion_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -179,19 +179,42 @@ fn json_objects(members: &ArrayRef) -> Result<ArrayRef> {
     let multisets = as_map_array(members)?;
     let texts = cast(multisets.keys(), &DataType::Utf8)?;
     let texts = texts.as_string::<i32>();
+    let counts = multisets.values().as_primitive::<Int32Type>();
     let offsets = multisets.value_offsets();
     let one = |row: usize| {
         let range = match multisets.is_null(row) {
             true => 0..0,
             false => offsets[row] as usize..offsets[row + 1] as usize,
         };
+        let mut members: Vec<&str> = Vec::with_capacity(range.len());
+        for at in range {
+            let times = usize::try_from(counts.value(at)).unwrap_or(0);
+            members.extend(std::iter::repeat_n(texts.value(at), times));
+        }
         // In one order whatever came first.
-        let mut members: Vec<&str> = range.map(|at| texts.value(at)).collect();
         members.sort_unstable();
-        format!("{{{}}}", members.join(","))
+        if let Some(twice) = members.windows(2).find(|m| key_of(m[0]) == key_of(m[1])) {
+            return exec_err!(
+                "the key {} comes more than once in one object of JSON_OBJECTAGG; group by it, \
+                 or take one of its values",
+                key_of(twice[0])
+            );
+        }
+        Ok(Some(format!("{{{}}}", members.join(","))))
     };
-    let objects: StringArray = (0..multisets.len()).map(|row| Some(one(row))).collect();
+    let objects: StringArray = (0..multisets.len()).map(one).collect::<Result<_>>()?;
     Ok(Arc::new(objects))
+}
+
+/// The quoted key of a member.
+fn key_of(member: &str) -> &str {
+    let mut escaped = false;
+    let end = member.bytes().skip(1).position(|b| {
+        let is_end = b == b'"' && !escaped;
+        escaped = b == b'\\' && !escaped;
+        is_end
+    });
+    &member[..end.map_or(member.len(), |at| at + 2)]
 }
 
 #[cfg(test)]
@@ -243,5 +266,25 @@ mod tests {
         let members: ArrayRef = Arc::new(builder.finish());
         let found = json_objects(&members).unwrap();
         assert_eq!(found.as_string::<i32>().value(0), "{\"a\":2,\"b\":1}");
+    }
+
+    /// As in Flink: an object with a key twice is none.
+    #[test]
+    fn keys_of_an_object_are_there_once() {
+        for (members, twice) in [
+            (&[("\"a\":1", 1), ("\"a\":2", 1)][..], true),
+            (&[("\"a\":1", 2)], true),
+            (&[("\"a\":1", 1), ("\"a\\\"\":1", 1)], false),
+            (&[("\"a\\\":1", 1), ("\"a\":1", 1)], false),
+        ] {
+            let mut builder = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
+            for (member, count) in members {
+                builder.keys().append_value(member);
+                builder.values().append_value(*count);
+            }
+            builder.append(true).unwrap();
+            let found: ArrayRef = Arc::new(builder.finish());
+            assert_eq!(json_objects(&found).is_err(), twice, "{members:?}");
+        }
     }
 }

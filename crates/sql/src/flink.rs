@@ -117,9 +117,9 @@ pub(crate) fn rewrite(expr: Expr, functions: &Functions) -> Result<Expr> {
     Ok(rewritten.data)
 }
 
-/// Casts to text that Flink defines otherwise than DataFusion: a BOOLEAN is `TRUE` or `FALSE`,
-/// a TIMESTAMP has a space between day and hour and all digits of its precision. `expr` has its
-/// types.
+/// Casts that Flink defines otherwise than DataFusion: a BOOLEAN as text is `TRUE` or `FALSE`, a
+/// TIMESTAMP has a space between day and hour and all digits of its precision; a text loses its
+/// fraction when it becomes a whole number. `expr` has its types.
 pub(crate) fn casts(expr: Expr, schema: &DFSchema, functions: &Functions) -> Result<Expr> {
     let rewritten = expr.transform_up(|node| {
         let (Expr::Cast(Cast { expr: inner, field })
@@ -128,6 +128,9 @@ pub(crate) fn casts(expr: Expr, schema: &DFSchema, functions: &Functions) -> Res
             return Ok(Transformed::no(node));
         };
         let to = field.data_type();
+        if to.is_signed_integer() {
+            return whole_number(node, schema, functions);
+        }
         if !matches!(to, DataType::Utf8 | DataType::Utf8View) {
             return Ok(Transformed::no(node));
         }
@@ -156,6 +159,24 @@ pub(crate) fn casts(expr: Expr, schema: &DFSchema, functions: &Functions) -> Res
     Ok(rewritten.data)
 }
 
+/// A cast to a whole number, of the whole part if it is one of a text.
+fn whole_number(node: Expr, schema: &DFSchema, functions: &Functions) -> Result<Transformed<Expr>> {
+    let whole = |text: Box<Expr>| call(functions, builtin::WHOLE_PART, vec![*text]).map(Box::new);
+    Ok(match node {
+        Expr::Cast(cast) if is_text(&cast.expr, schema)? => {
+            Transformed::yes(Expr::Cast(Cast { expr: whole(cast.expr)?, ..cast }))
+        }
+        Expr::TryCast(cast) if is_text(&cast.expr, schema)? => {
+            Transformed::yes(Expr::TryCast(TryCast { expr: whole(cast.expr)?, ..cast }))
+        }
+        node => Transformed::no(node),
+    })
+}
+
+fn is_text(expr: &Expr, schema: &DFSchema) -> Result<bool> {
+    Ok(expr.get_type(schema)? == DataType::Utf8)
+}
+
 fn lower(name: &'static str, args: Vec<Expr>, functions: &Functions) -> Result<Expr> {
     let mut args = args.into_iter();
     let mut next = || args.next().ok_or_else(|| missing(name));
@@ -178,13 +199,16 @@ fn lower(name: &'static str, args: Vec<Expr>, functions: &Functions) -> Result<E
         "dayofweek" => call(functions, "extract_unit", vec![lit("DOW"), first])?,
         "map_from_arrays" => call(functions, "map", vec![first, next()?])?,
         "ceiling" => call(functions, "ceil", vec![first])?,
-        // How often a character occurs: what is gone when it is taken out.
+        // How often a character occurs, the first of the second text: what is gone when it is
+        // taken out. No text has none.
         "count_char" => {
-            let without = vec![first.clone(), next()?, lit("")];
+            let character = call(functions, "substr", vec![next()?, lit(1_i64), lit(1_i64)])?;
+            let without = vec![first.clone(), character, lit("")];
             let shorter = call(functions, "replace", without)?;
             let count = call(functions, "character_length", vec![first])?
                 - call(functions, "character_length", vec![shorter])?;
-            datafusion_expr::cast(count, DataType::Int64)
+            let count = datafusion_expr::cast(count, DataType::Int64);
+            call(functions, "coalesce", vec![count, lit(0_i64)])?
         }
         other => return internal_err!("no lowering for `{other}`"),
     })

@@ -47,7 +47,7 @@ const COMPARISON: &[(&str, Here)] = &[
     ("value1 IS DISTINCT FROM value2", Is("1 IS DISTINCT FROM 2")),
     ("value1 IS NOT DISTINCT FROM value2", Is("1 IS NOT DISTINCT FROM 2")),
     ("value1 BETWEEN [ASYMMETRIC] value2 AND value3", Is("2 BETWEEN ASYMMETRIC 1 AND 3")),
-    ("value1 BETWEEN SYMMETRIC value2 AND value3", No("write the bounds in order")),
+    ("value1 BETWEEN SYMMETRIC value2 AND value3", Is("2 BETWEEN SYMMETRIC 3 AND 1")),
     ("value1 NOT BETWEEN value2 AND value3", Is("2 NOT BETWEEN 1 AND 3")),
     ("string1 LIKE string2 [ESCAPE char]", Is("'ab' LIKE 'a%' ESCAPE '#'")),
     ("string1 NOT LIKE string2 [ESCAPE char]", Is("'ab' NOT LIKE 'a%'")),

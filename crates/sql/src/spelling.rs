@@ -79,6 +79,11 @@ fn calls(tokens: &[TokenWithSpan], form: Form, depth: usize) -> Tokens {
                 out.push(token.clone());
                 at += 1;
             }
+            ("BETWEEN", _) if is(tokens.get(at + 1), "SYMMETRIC") => {
+                out.push(token.clone());
+                out.extend(clauses::symmetric(&tokens[at + 1]));
+                at += 1;
+            }
             ("IS", _) => {
                 if let Some(end) = is_json(tokens, at, &mut out) {
                     at = end;

@@ -126,8 +126,8 @@ impl Connectors for Registry {
         }
         let splits = option(&spec.options, "splits").parse().unwrap_or(4);
         let gate = self.gate(option(&spec.options, "run"));
-        let paced = option(&spec.options, "paced") == "true";
-        Ok(Arc::new(RowsSource { rows, splits, paced, gate }))
+        let ordered = option(&spec.options, "ordered") == "true";
+        Ok(Arc::new(RowsSource { rows, splits, ordered, gate }))
     }
 
     /// `collect`, as a table or, with the run's name behind an `@`, of a bare query.

@@ -12,7 +12,7 @@ use jobmanager::{JobManagerOptions, JobManagerParts, PlanFailure, Planner, Runni
 use model::config::RestartStrategy;
 use model::execution_state::JobStatus;
 use model::expression::Expressions;
-use model::job_graph::JobGraph;
+use model::job_graph::{JobGraph, Partitioning};
 use model::operator_spec::OperatorSpec;
 use model::{CheckpointId, JobId};
 use planner::sql::SqlPlanner;
@@ -107,6 +107,7 @@ impl Engine {
         };
         let planned = jobfile::plan_sql("case.sql", &text, &context).map_err(|d| d.to_string())?;
         let mut graph = planned.graph.ok_or("the case starts no job")?;
+        read_in_order(&mut graph);
         graph.restart = RestartStrategy::None;
         graph.checkpoint.interval_ms = None;
         graph.checkpoint.retain_on_cancellation = true;
@@ -178,6 +179,23 @@ impl Engine {
     pub async fn cancel(&self, id: JobId) -> Result<(), String> {
         self.dispatcher().cancel(&id.to_string()).await.map_err(|e| e.chain())?;
         self.wait(id, JobStatus::Canceled).await.map(drop)
+    }
+}
+
+/// Sources with `'ordered' = 'true'` are read by one subtask: what follows gets their rows and
+/// watermarks in one order. Rows of several may overtake the watermark of those before them, as
+/// they may in Flink, and are not late then.
+fn read_in_order(graph: &mut JobGraph) {
+    for vertex in &mut graph.vertices {
+        let ordered = vertex.operators.iter().any(|o| match &o.spec {
+            OperatorSpec::Source { source, .. } => source.options["ordered"] == "true",
+            _ => false,
+        });
+        let id = vertex.id;
+        let apart = graph.edges.iter().filter(|e| e.from == id);
+        if ordered && apart.clone().all(|e| e.partitioning != Partitioning::Forward) {
+            vertex.parallelism = 1;
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -21,8 +21,6 @@ use model::{Error, Result};
 
 /// Rows of a batch.
 const BATCH: usize = 3;
-/// How long a paced source waits for the end of its idle subtasks to be known everywhere.
-const SETTLING: Duration = Duration::from_millis(100);
 
 /// What the test asks of the sources of one job, and what it sees of them.
 #[derive(Debug, Default)]
@@ -35,17 +33,14 @@ pub struct Gate {
     pub pace: AtomicBool,
     /// Splits that stand at their middle.
     pub held: AtomicUsize,
-    /// Subtasks of paced sources that have not been told yet that no split is theirs: until
-    /// they are over, no watermark passes.
-    pub asking: AtomicUsize,
 }
 
 pub struct RowsSource {
     pub rows: RecordBatch,
     pub splits: usize,
-    /// Wait a moment between batches, whatever the gate says: else rows may overtake the
-    /// watermark of those before them, as they may in Flink, and are not late then.
-    pub paced: bool,
+    /// Let go what was read before reading on: a task sends rows and their watermark when its
+    /// reader has nothing for it, else later rows may overtake the watermark.
+    pub ordered: bool,
     pub gate: Arc<Gate>,
 }
 
@@ -94,25 +89,18 @@ impl Source for RowsSource {
                 .map_err(|e| Error::internal("the splits are not readable").caused_by(e))?,
             None => (0..self.splits).map(|n| split(n, 0)).collect(),
         };
-        let mut gate = None;
-        if self.paced {
-            let without = (parallelism as usize).saturating_sub(self.splits);
-            self.gate.asking.fetch_add(without, Ordering::SeqCst);
-            gate = Some(self.gate.clone());
-        }
-        Ok(Box::new(Enumerator { left, parallelism, gate, splits: self.splits }))
+        Ok(Box::new(Enumerator { left, parallelism }))
     }
     fn reader(&self, _context: ReaderContext) -> Result<Box<dyn SourceReader>> {
         Ok(Box::new(Reader {
             rows: self.rows.clone(),
             count: self.splits,
-            paced: self.paced,
+            ordered: self.ordered,
             gate: self.gate.clone(),
             places: VecDeque::new(),
             current: None,
             finished: Vec::new(),
             may_pause: false,
-            opens: None,
         }))
     }
 }
@@ -125,9 +113,6 @@ fn split(n: usize, next: usize) -> Split {
 struct Enumerator {
     left: Vec<Split>,
     parallelism: u32,
-    splits: usize,
-    /// Of a paced source.
-    gate: Option<Arc<Gate>>,
 }
 
 impl SplitEnumerator for Enumerator {
@@ -138,15 +123,7 @@ impl SplitEnumerator for Enumerator {
         let parallelism = self.parallelism;
         let mine = |s: &mut Split| s.id.parse::<u32>().is_ok_and(|n| n % parallelism == subtask);
         let given: Vec<Split> = self.left.extract_if(.., mine).collect();
-        if !given.is_empty() {
-            return Assignment::Splits(given);
-        }
-        if let Some(gate) = &self.gate
-            && subtask as usize >= self.splits
-        {
-            gate.asking.fetch_sub(1, Ordering::SeqCst);
-        }
-        Assignment::NoMore
+        if given.is_empty() { Assignment::NoMore } else { Assignment::Splits(given) }
     }
     fn add_splits_back(&mut self, splits: Vec<Split>) {
         self.left.extend(splits);
@@ -166,14 +143,12 @@ struct Place {
 struct Reader {
     rows: RecordBatch,
     count: usize,
-    paced: bool,
+    ordered: bool,
     gate: Arc<Gate>,
     places: VecDeque<Place>,
     current: Option<String>,
     finished: Vec<String>,
     may_pause: bool,
-    /// When a paced source gives its first rows.
-    opens: Option<Instant>,
 }
 
 impl Reader {
@@ -230,18 +205,12 @@ impl SourceReader for Reader {
     fn poll(&mut self) -> BoxFuture<'_, Result<Polled>> {
         Box::pin(async {
             loop {
-                if self.paced && self.current.is_none() && !self.places.is_empty() {
-                    while self.gate.asking.load(Ordering::SeqCst) > 0 {
-                        tokio::time::sleep(Duration::from_millis(1)).await;
+                if std::mem::take(&mut self.may_pause) {
+                    if self.gate.pace.load(Ordering::SeqCst) {
+                        tokio::time::sleep(Duration::from_millis(3)).await;
+                    } else if self.ordered {
+                        tokio::task::yield_now().await;
                     }
-                    // Their end still has to reach the tasks behind them. A barrier may
-                    // interrupt this wait; it goes on then.
-                    let until = *self.opens.get_or_insert(Instant::now() + SETTLING);
-                    tokio::time::sleep_until(until.into()).await;
-                }
-                let paced = self.paced || self.gate.pace.load(Ordering::SeqCst);
-                if std::mem::take(&mut self.may_pause) && paced {
-                    tokio::time::sleep(Duration::from_millis(3)).await;
                 }
                 if let Some(batch) = self.next()? {
                     self.may_pause = true;

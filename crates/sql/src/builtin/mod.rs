@@ -3,6 +3,7 @@
 //! Called by `registry`.
 
 mod call;
+mod cast;
 mod charset;
 mod collection;
 mod condition;
@@ -31,6 +32,7 @@ use datafusion_expr::{
 
 use crate::registry::Functions;
 pub(crate) use call::Call;
+pub(crate) use cast::WHOLE_PART;
 pub(crate) use temporal::is_unit;
 
 /// What an argument is converted to.
@@ -95,6 +97,7 @@ pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
         charset::FUNCTIONS,
         url::FUNCTIONS,
         temporal::FUNCTIONS,
+        cast::FUNCTIONS,
         moment::FUNCTIONS,
         condition::FUNCTIONS,
         collection::FUNCTIONS,

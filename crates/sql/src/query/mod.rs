@@ -35,6 +35,7 @@ mod statement;
 mod subqueries;
 mod transform;
 mod translate;
+mod using;
 
 use std::ops::Range;
 

@@ -19,6 +19,7 @@ use super::match_recognize;
 use super::order;
 use super::script::{Script, error};
 use super::sets;
+use super::using;
 use crate::parse_budget::{self, NESTING_LIMIT};
 use crate::spelling::{self, Form};
 use crate::text::lower_first;
@@ -166,6 +167,7 @@ fn rewrite_select(select: &mut Select, notes: &mut Notes, script: &Script<'_>) {
         let _ = visit_expressions_mut(item, &mut subqueries);
     }
     order::rewrite_windows(select);
+    using::say_sides(select);
     name_items(select);
     let rewritten =
         group_window(select, script).and_then(|()| sets::write_out_groups(select, script));

@@ -8,7 +8,7 @@ use datafusion_common::{DFSchema, ExprSchema, Result, plan_err};
 use datafusion_expr::expr::{AggregateFunction, Exists, InSubquery};
 use datafusion_expr::logical_plan::{Filter, LogicalPlan, Subquery};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion_expr::{Expr, ExprSchemable, LogicalPlanBuilder};
+use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlanBuilder, Operator};
 
 use super::functions::AGGREGATE_FUNCTIONS;
 
@@ -28,20 +28,17 @@ pub(crate) fn spell_out(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// be, it stays as it is: then it is a join by equality.
 fn not_in(filter: Filter) -> Result<LogicalPlan> {
     let schema = Arc::clone(filter.input.schema());
+    let predicate = match has_in(&filter.predicate)? {
+        true => innermost_not(filter.predicate, false),
+        false => filter.predicate,
+    };
     let mut parts = Vec::new();
-    for part in split_conjunction_owned(filter.predicate) {
-        refuse_negated(&part)?;
+    for part in split_conjunction_owned(predicate) {
+        refuse_within(&part)?;
         let part = part.transform_down(|expr| match expr {
             Expr::InSubquery(found) if found.negated => {
                 Ok(Transformed::yes(no_partner(found, &schema)?))
             }
-            Expr::Not(inner) => match *inner {
-                Expr::InSubquery(found) if !found.negated => {
-                    let found = InSubquery { negated: true, ..found };
-                    Ok(Transformed::yes(no_partner(found, &schema)?))
-                }
-                other => Ok(Transformed::no(Expr::Not(Box::new(other)))),
-            },
             other => Ok(Transformed::no(other)),
         })?;
         parts.push(part.data);
@@ -53,33 +50,71 @@ fn not_in(filter: Filter) -> Result<LogicalPlan> {
     }
 }
 
-/// Beside an OR a subquery's IN is true or not true; what a NOT around it makes of unknown
-/// would be lost.
-fn refuse_negated(part: &Expr) -> Result<()> {
-    let mut inside = false;
-    part.apply(|expr| {
-        if let Expr::Not(inner) = expr
-            && !matches!(&**inner, Expr::InSubquery(found) if !found.negated)
-        {
-            inside |= inner.exists(|e| Ok(matches!(e, Expr::InSubquery(_))))?;
+fn has_in(expr: &Expr) -> Result<bool> {
+    expr.exists(|e| Ok(matches!(e, Expr::InSubquery(_))))
+}
+
+/// A condition whose NOTs stand before its innermost parts, so that IN becomes NOT IN: as a
+/// join it is true or not true, and a NOT around it would make of unknown what it is not.
+fn innermost_not(expr: Expr, negate: bool) -> Expr {
+    match expr {
+        Expr::Not(inner) => innermost_not(*inner, !negate),
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
+            let op = match (op, negate) {
+                (Operator::And, true) => Operator::Or,
+                (Operator::Or, true) => Operator::And,
+                (op, _) => op,
+            };
+            let [left, right] = [left, right].map(|e| Box::new(innermost_not(*e, negate)));
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
         }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    match inside {
-        true => plan_err!("IN with a subquery stands inside of a NOT (..): write NOT IN there"),
-        false => Ok(()),
+        Expr::InSubquery(found) => {
+            Expr::InSubquery(InSubquery { negated: found.negated != negate, ..found })
+        }
+        Expr::Exists(found) => Expr::Exists(Exists { negated: found.negated != negate, ..found }),
+        other if negate => Expr::Not(Box::new(other)),
+        other => other,
     }
 }
+
+/// What else may stand around an IN would see that it is never unknown; `IS [NOT] TRUE` does not
+/// care.
+fn refuse_within(part: &Expr) -> Result<()> {
+    match part {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
+            refuse_within(left)?;
+            refuse_within(right)
+        }
+        Expr::InSubquery(_) => Ok(()),
+        Expr::IsTrue(inner) | Expr::IsNotTrue(inner) if matches!(&**inner, Expr::InSubquery(found) if !found.negated) => {
+            Ok(())
+        }
+        other if has_in(other)? => plan_err!(
+            "IN with a subquery stands inside of an expression: only AND, OR and NOT may be \
+             around it"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// The name of the rows that a `NOT IN` looks at, where they are the same table's as outside.
+const INSIDE: &str = "__not_in";
 
 /// `NOT IN` as `NOT EXISTS`, where NULLs may be on either side.
 fn no_partner(found: InSubquery, schema: &Arc<DFSchema>) -> Result<Expr> {
     let inner = Arc::clone(&found.subquery.subquery);
     let nullable = found.expr.nullable(schema).unwrap_or(true)
         || inner.schema().fields().first().is_none_or(|f| f.is_nullable());
-    let columns = inner.schema().columns();
-    let (true, [column]) = (nullable, columns.as_slice()) else {
+    if !nullable || inner.schema().fields().len() != 1 {
         return Ok(Expr::InSubquery(found));
+    }
+    let inner = LogicalPlanBuilder::from(Arc::unwrap_or_clone(inner));
+    // A column of the same name outside would be taken for the one inside.
+    let inner = match inner.schema().columns().iter().any(|c| schema.has_column(c)) {
+        true => inner.alias(INSIDE)?,
+        false => inner,
     };
+    let column = inner.schema().columns().swap_remove(0);
     let outside = found.expr.transform(|e| match e {
         Expr::Column(column) => {
             let field = Arc::clone(schema.field_from_column(&column)?);
@@ -94,10 +129,8 @@ fn no_partner(found: InSubquery, schema: &Arc<DFSchema>) -> Result<Expr> {
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    let same = outside.data.eq(Expr::Column(column.clone()));
-    let plan = LogicalPlanBuilder::from(Arc::unwrap_or_clone(inner))
-        .filter(Expr::IsNotFalse(Box::new(same)))?
-        .build()?;
+    let same = outside.data.eq(Expr::Column(column));
+    let plan = inner.filter(Expr::IsNotFalse(Box::new(same)))?.build()?;
     let subquery =
         Subquery { subquery: Arc::new(plan), outer_ref_columns, ..found.subquery.clone() };
     Ok(Expr::Exists(Exists { subquery, negated: true }))

@@ -1,6 +1,6 @@
 //! Spellings of Flink's that sqlparser reads otherwise, or DataFusion does not plan, in others
-//! that both do: what binds how tightly around `IS DISTINCT FROM`, doubles with an exponent,
-//! `FETCH FIRST`. Called by `spelling`.
+//! that both do: what binds how tightly around `IS DISTINCT FROM`, bounds in any order, doubles
+//! with an exponent, casts to TIME, `FETCH FIRST`. Called by `spelling`.
 
 use std::ops::ControlFlow;
 
@@ -35,7 +35,54 @@ pub(super) fn distinct_as_signs(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> 
     out
 }
 
-/// What a sign of [`distinct_as_signs`] stands for, or a number with an exponent.
+/// Stands before the lower bound of `BETWEEN SYMMETRIC`; no text has such a placeholder.
+const SYMMETRIC: &str = "SYMMETRIC";
+
+/// The mark that [`node`] finds at the lower bound: an operator that binds less than what bounds
+/// are made of, so that the whole bound is its right side.
+pub(super) fn symmetric(place: &TokenWithSpan) -> [TokenWithSpan; 2] {
+    [Token::Placeholder(SYMMETRIC.to_owned()), Token::Pipe]
+        .map(|token| TokenWithSpan { token, span: place.span })
+}
+
+/// The lower bound behind the mark of [`symmetric`].
+fn marked(low: &Expr) -> Option<&Expr> {
+    let Expr::BinaryOp { left, op: BinaryOperator::BitwiseOr, right } = low else { return None };
+    let Expr::Value(mark) = left.as_ref() else { return None };
+    (mark.value == Value::Placeholder(SYMMETRIC.to_owned())).then_some(right)
+}
+
+/// `BETWEEN` with its bounds in this and in the other order.
+fn in_either_order(expr: &Expr, low: &Expr, high: &Expr, negated: bool) -> Expr {
+    let between = |low: &Expr, high: &Expr| {
+        Box::new(Expr::Between {
+            expr: Box::new(expr.clone()),
+            negated: false,
+            low: Box::new(low.clone()),
+            high: Box::new(high.clone()),
+        })
+    };
+    let either = Expr::Nested(Box::new(Expr::BinaryOp {
+        left: between(low, high),
+        op: BinaryOperator::Or,
+        right: between(high, low),
+    }));
+    super::negated(negated, either)
+}
+
+/// `CAST(x AS TIME(p))`: arrow's own keeps what lies behind the digits that are asked for.
+fn cast_to_time(kind: &CastKind, expr: &Expr, precision: Option<u64>) -> Option<Expr> {
+    let name = match kind {
+        CastKind::Cast | CastKind::DoubleColon => "cast_to_time",
+        CastKind::TryCast | CastKind::SafeCast => "try_cast_to_time",
+    };
+    let precision = precision.filter(|p| *p <= 9).or(precision.is_none().then_some(0))?;
+    let precision = Expr::Value(Value::Number(precision.to_string(), false).into());
+    Some(super::function(name, vec![expr.clone(), precision]))
+}
+
+/// What a mark of [`distinct_as_signs`] or [`symmetric`] stands for, a number with an exponent,
+/// a cast to TIME.
 pub(super) fn node(expr: &Expr) -> Option<Expr> {
     match expr {
         Expr::Value(value) => {
@@ -49,6 +96,12 @@ pub(super) fn node(expr: &Expr) -> Option<Expr> {
                 array: false,
                 format: None,
             })
+        }
+        Expr::Between { expr, negated, low, high } => {
+            marked(low).map(|low| in_either_order(expr, low, high, *negated))
+        }
+        Expr::Cast { kind, expr, data_type: DataType::Time(precision, _), .. } => {
+            cast_to_time(kind, expr, *precision)
         }
         Expr::BinaryOp { left, op: BinaryOperator::PGNotLikeMatch, right } => {
             Some(Expr::IsDistinctFrom(left.clone(), right.clone()))

@@ -127,6 +127,11 @@ impl Translator<'_> {
             let message = format!("{}() takes no IGNORE NULLS", name.to_uppercase());
             return Err(self.failed("E0526", message, "filter the rows before"));
         }
+        // They skip NULLs; LAG and its like never do, and may say so.
+        if call.params.null_treatment.is_some() && ["first_value", "last_value"].contains(&name) {
+            let message = format!("{}() takes no RESPECT NULLS", name.to_uppercase());
+            return Err(self.failed("E0526", message, "it skips NULLs, as in Flink"));
+        }
         let args: Vec<(&Expr, &str)> = call.params.args.iter().map(|e| (e, "arg")).collect();
         let aggregate = match name {
             "row_number" => return Ok((stream, OverFunction::RowNumber)),
