@@ -65,7 +65,7 @@ pub(crate) struct FrozenTask {
     pub operators: Vec<FrozenOperator>,
     pub splits: Vec<Split>,
     pub staging: Option<Staging>,
-    /// `async_us` and `state_bytes` are still to be filled in.
+    /// `async_us`, `state_bytes` and `written_bytes` are still to be filled in.
     pub timings: SnapshotTimings,
 }
 
@@ -242,6 +242,8 @@ async fn upload(
     let mut timings = task.timings;
     timings.async_us = u64::try_from(context.clock.now_us() - started_us).unwrap_or(0);
     timings.state_bytes = operators.values().flatten().map(|h| h.length).sum();
+    // The last file of a chain is the one that this checkpoint wrote.
+    timings.written_bytes = operators.values().filter_map(|c| c.last()).map(|h| h.length).sum();
     let snapshot =
         SubtaskSnapshot { operators, splits: task.splits, committables, timings, finished: false };
     FaultPoint::StateUploaded.pass();
