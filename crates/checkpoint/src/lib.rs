@@ -8,15 +8,15 @@
 //! ```
 //!
 //! The state of an operator is a chain of objects, and the manifest of a checkpoint names
-//! objects that were written for earlier ones, too. Releases before that kept
-//! the objects of a checkpoint beside its manifest; those are read and deleted as ever.
+//! objects that were written for earlier ones, too. Releases before that kept the objects of
+//! a checkpoint beside its manifest: those are found, verified and deleted, but restored only
+//! by the release that wrote them (their state has another format).
 
 mod deletion;
 mod file;
 mod layout;
 mod manifest;
 mod restore;
-pub mod retention;
 mod storage;
 mod verify;
 

@@ -1,7 +1,5 @@
 //! From a manifest back to tasks.
 
-use std::collections::BTreeSet;
-
 use model::config::{CheckpointConfig, RestartStrategy, StateConfig};
 use model::deployment::StateLocation;
 use model::job_graph::{JOB_GRAPH_VERSION, JobGraph};
@@ -9,7 +7,7 @@ use model::key_group::{KeyGroupRange, range_of};
 use model::{CheckpointId, VertexId};
 
 use super::{JOB, handle, manifest};
-use crate::{check_compatible, committables, restore_task, retention, source_splits};
+use crate::{check_compatible, committables, restore_task, source_splits};
 
 fn texts(groups: KeyGroupRange) -> Vec<String> {
     let uids = ["counts".to_owned(), "unknown".to_owned()];
@@ -99,17 +97,4 @@ fn a_job_that_lacks_an_operator_is_refused_unless_asked() {
     graph.max_parallelism = 64;
     let error = check_compatible(&manifest(1, "t"), &graph, true).unwrap_err();
     assert!(error.message().contains("set maxParallelism: 128"), "{error}");
-}
-
-#[test]
-fn retention_keeps_the_newest_and_the_pinned() {
-    let ids = |list: &[u64]| list.iter().copied().map(CheckpointId).collect::<BTreeSet<_>>();
-    let delete = |retain| {
-        let list = retention::to_delete(&ids(&[3, 4, 7, 9]), &ids(&[4]), retain);
-        list.into_iter().map(|c| c.0).collect::<Vec<_>>()
-    };
-    assert_eq!(delete(2), [3]);
-    assert_eq!(delete(1), [3, 7]);
-    assert_eq!(delete(0), [3, 7], "one is always kept");
-    assert_eq!(delete(9), [0_u64; 0]);
 }
