@@ -163,7 +163,7 @@ fn a_checkpoint_restores_at_other_parallelism_and_backend() {
     for (index, (first, then, backend)) in cases.into_iter().enumerate() {
         let out = folder.path().join(format!("out-{index}"));
         let cluster = Cluster::start(3, 1, None, &[]);
-        let id = cluster.submit(&job(&out, events, Some(50_000), first, backend), None);
+        let id = cluster.submit(&job(&out, events, Some(20_000), first, backend), None);
         cluster.wait_until(&id, "past three checkpoints", |j| completed(j) >= 3);
         let (code, taken, err) = cluster.ctl(&["checkpoint", "trigger", &id]);
         assert_eq!(code, 0, "{err}");
