@@ -105,7 +105,7 @@ pub struct StateHandle {
 
 /// The only state format so far: one file of a chain, a sequence of tables as Arrow IPC streams
 /// (`state`, `snapshot_file.rs`).
-pub const STATE_FORMAT: u32 = 3;
+pub const STATE_FORMAT: u32 = 4;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]

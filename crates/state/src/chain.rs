@@ -78,7 +78,7 @@ const FAN: usize = 8;
 
 impl Default for ChainLimits {
     fn default() -> Self {
-        Self { whole_rows: 1024, class_rows: 4096, whole_percent: 50, stored_percent: 200 }
+        Self { whole_rows: 1024, class_rows: 4096, whole_percent: 100, stored_percent: 200 }
     }
 }
 
@@ -250,9 +250,11 @@ mod tests {
         assert_eq!(rows.snapshot(), (0, 1000));
         rows.tiers = vec![NEW; 10_000];
         rows.snapshot();
-        rows.tiers[..5000].fill(CHANGED);
+        rows.tiers[..9000].fill(CHANGED);
+        assert_eq!(rows.snapshot(), (1, 9000), "smaller than a base");
+        rows.tiers[..9000].fill(CHANGED);
+        assert_eq!(rows.snapshot(), (0, 10_000), "or the files hold more than twice the rows");
+        rows.tiers.fill(CHANGED);
         assert_eq!(rows.snapshot(), (0, 10_000));
-        rows.tiers[..4000].fill(CHANGED);
-        assert_eq!(rows.snapshot(), (1, 4000));
     }
 }

@@ -3,10 +3,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, UInt64Array};
-use arrow::compute::{concat_batches, take};
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
-use arrow_ipc::writer::StreamWriter;
 use bytes::Bytes;
 use model::deployment::StateHandle;
 use model::key_group::KEY_HASH_VERSION;
@@ -20,14 +19,10 @@ use crate::log::{Log, LogBatch, compact_views, decode};
 use crate::pane::{COPIED, DEAD, Pane};
 use crate::pane_cold::start_cold_key;
 use crate::removed::FrozenKeys;
+use crate::section_writer::{BATCH_ROWS, SectionWriter};
 use crate::shape::TableShape;
 use crate::snapshot_file::{ColumnSchema, FileWriter, Header, Section, SectionSchema};
 use crate::{Column, Table};
-
-/// Rows per record batch of a section.
-const BATCH_ROWS: usize = 16 * 1024;
-/// A batch of so many rows is not worth a copy into a larger one.
-const ENOUGH_ROWS: usize = 1024;
 
 /// The state of one operator in one subtask at one moment: what the files of earlier snapshots
 /// do not hold. Does not change with the store.
@@ -192,7 +187,9 @@ impl FrozenLog {
                 FrozenBatch::Cold(key) => read_cold_batch(cold, &key, &self.schema)?,
             };
             batches.push((number, batch.0.num_rows() as u64));
-            section.push(log_rows(&section.schema, namespace, batch)?)?;
+            let (rows, hashes) = batch;
+            let columns = rows.columns().iter().map(compact_views).collect();
+            section.push(namespace, hashes.as_ref().clone(), columns)?;
         }
         sections.push(Section { batches, removed: self.removed, ..section.finish()? });
         Ok(())
@@ -340,11 +337,8 @@ fn write_memory(
     for slots in live.chunks(BATCH_ROWS) {
         let (first, last) = (slots[0] as usize, slots[slots.len() - 1] as usize);
         let in_a_row = last - first + 1 == slots.len();
-        let hashes = slots.iter().map(|slot| pane.hashes[*slot as usize]);
-        let namespaces = Int64Array::from_value(pane.namespace, slots.len());
-        let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(UInt64Array::from_iter_values(hashes)), Arc::new(namespaces)];
-        columns.extend(key_arrays(shape, &pane.keys, pane.null_slot, slots)?);
+        let hashes = slots.iter().map(|slot| pane.hashes[*slot as usize]).collect();
+        let mut columns = key_arrays(shape, &pane.keys, pane.null_slot, slots)?;
         let indices = UInt32Array::from(slots.to_vec());
         for column in &pane.columns {
             columns.push(if in_a_row {
@@ -353,7 +347,7 @@ fn write_memory(
                 take(column, &indices, None)?
             });
         }
-        section.push(RecordBatch::try_new(Arc::clone(&section.schema), columns)?)?;
+        section.push(pane.namespace, hashes, columns)?;
     }
     Ok(())
 }
@@ -365,21 +359,8 @@ fn write_removed(
     section: &mut SectionWriter<'_, '_>,
 ) -> Result<()> {
     let all: Vec<u32> = (0..keys.hashes.len() as u32).collect();
-    let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(UInt64Array::from(keys.hashes.clone())),
-        Arc::new(Int64Array::from_value(namespace, all.len())),
-    ];
-    columns.extend(key_arrays(shape, &keys.data, keys.null_slot, &all)?);
-    section.push(RecordBatch::try_new(Arc::clone(&section.schema), columns)?)
-}
-
-fn log_rows(schema: &SchemaRef, namespace: i64, (batch, hashes): LogBatch) -> Result<RecordBatch> {
-    let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(UInt64Array::from(hashes.as_ref().clone())),
-        Arc::new(Int64Array::from_value(namespace, batch.num_rows())),
-    ];
-    columns.extend(batch.columns().iter().map(compact_views));
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+    let columns = key_arrays(shape, &keys.data, keys.null_slot, &all)?;
+    section.push(namespace, keys.hashes.clone(), columns)
 }
 
 fn read_cold_batch(
@@ -395,61 +376,4 @@ fn read_cold_batch(
 
 fn no_cold_snapshot() -> Error {
     Error::internal("cold state was frozen without a view of the cold store")
-}
-
-/// Writes rows as record batches; small ones are collected first.
-struct SectionWriter<'a, 'b> {
-    writer: StreamWriter<&'a mut FileWriter<'b>>,
-    schema: SchemaRef,
-    pending: Vec<RecordBatch>,
-    pending_rows: usize,
-    section: Section,
-}
-
-impl<'a, 'b> SectionWriter<'a, 'b> {
-    fn start(file: &'a mut FileWriter<'b>, name: String, schema: SectionSchema) -> Result<Self> {
-        let stream = schema.stream_schema();
-        let section = Section {
-            name,
-            schema,
-            rows: 0,
-            offset: file.written,
-            length: 0,
-            dropped: Vec::new(),
-            batches: Vec::new(),
-            removed: Vec::new(),
-        };
-        let writer = StreamWriter::try_new(file, &stream)?;
-        Ok(Self { writer, schema: stream, pending: Vec::new(), pending_rows: 0, section })
-    }
-
-    fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        let rows = batch.num_rows();
-        let large = rows >= ENOUGH_ROWS;
-        if large || self.pending_rows + rows > BATCH_ROWS {
-            self.flush()?;
-        }
-        self.pending.push(batch);
-        self.pending_rows += rows;
-        if large { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        match self.pending.as_slice() {
-            [] => return Ok(()),
-            [one] => self.writer.write(one)?,
-            many => self.writer.write(&concat_batches(&self.schema, many)?)?,
-        }
-        self.section.rows += self.pending_rows as u64;
-        self.pending_rows = 0;
-        self.pending.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Section> {
-        self.flush()?;
-        let file = self.writer.into_inner()?;
-        self.section.length = file.written - self.section.offset;
-        Ok(self.section)
-    }
 }

@@ -9,7 +9,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{Int64Type, UInt64Type};
 use arrow_ipc::reader::StreamReader;
 use bytes::Bytes;
-use model::key_group::{KeyGroupRange, key_group_of};
+use model::key_group::{KeyGroupRange, hash_columns, key_group_of};
 use model::{Error, Result, Watermark};
 
 use crate::key_arrays::batch_keys;
@@ -196,10 +196,10 @@ impl Restored {
                 .iter()
                 .zip(expected.fields())
                 .all(|(column, field)| column.data_type() == field.data_type());
-        if !fits || batch.column(0).null_count() + batch.column(1).null_count() > 0 {
+        if !fits || batch.column(1).null_count() > 0 {
             return Err(Error::external("the columns are not those that the header names"));
         }
-        let hashes = batch.column(0).as_primitive::<UInt64Type>().values().to_vec();
+        let hashes = hashes_of(&batch, schema)?;
         let namespaces = batch.column(1).as_primitive::<Int64Type>();
         let mut by_namespace: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
         for (row, (hash, namespace)) in hashes.iter().zip(namespaces.values()).enumerate() {
@@ -210,6 +210,23 @@ impl Restored {
         }
         Ok(RestoredRows { batch, hashes, by_namespace })
     }
+}
+
+/// The key hash of every row: what is not written is that of the key columns.
+fn hashes_of(batch: &RecordBatch, schema: &SectionSchema) -> Result<Vec<u64>> {
+    let written = batch.column(0).as_primitive::<UInt64Type>();
+    if written.null_count() == 0 {
+        return Ok(written.values().to_vec());
+    }
+    let keys: Vec<usize> = schema.key_columns().iter().map(|column| column + 2).collect();
+    if keys.iter().any(|column| *column >= batch.num_columns()) {
+        return Err(Error::external("the header names key columns that are not there"));
+    }
+    let mut hashes = Vec::new();
+    hash_columns(batch, &keys, &mut hashes)?;
+    let written = written.iter().enumerate().filter_map(|(row, hash)| Some((row, hash?)));
+    written.for_each(|(row, hash)| hashes[row] = hash);
+    Ok(hashes)
 }
 
 /// What files of a chain hold in vain, since later ones say that it is gone.

@@ -1,11 +1,13 @@
-//! The snapshot file, format 3. Called by `frozen` (write) and `restore` (read).
+//! The snapshot file, format 4. Called by `frozen`, `section_writer` (write) and
+//! `restore` (read).
 //!
 //! ```text
-//! "WEIRST03" | sections | header (JSON) | header length u32 LE | CRC-32C of all before, u32 LE
+//! "WEIRST04" | sections | header (JSON) | header length u32 LE | CRC-32C of all before, u32 LE
 //! ```
 //! Each section is an Arrow IPC stream; the header names its place counted from the end of the
-//! magic. It comes last, so that a large state goes out while it is encoded. Section
-//! columns: `$hash`, `$namespace`, then keys and values, or the log's columns.
+//! magic. It comes last, so that a large state goes out while it is encoded. The streams'
+//! buffers are compressed (LZ4). Section columns: `$hash` (NULL: that of the key columns),
+//! `$namespace`, then keys and values, or the log's columns.
 //!
 //! The header also names the file's position in its chain (1: a base, which stands for itself)
 //! and what files before it hold in vain: namespaces, batches of logs, and in sections of their
@@ -24,8 +26,9 @@ use serde::{Deserialize, Serialize};
 use crate::ValueType;
 use crate::column::arrow_type;
 use crate::log::HASH;
+use crate::parts::PartBuffers;
 
-const MAGIC: &[u8; 8] = b"WEIRST03";
+const MAGIC: &[u8; 8] = b"WEIRST04";
 /// What every version's magic starts with.
 const MAGIC_STEM: &[u8; 6] = b"WEIRST";
 const CRC_BYTES: usize = 4;
@@ -34,6 +37,8 @@ const LENGTH_BYTES: usize = 4;
 /// A snapshot is handed on in parts of this size, the last one smaller: what object stores
 /// take as a part of a large object (S3: at least 5 MiB, at most 10,000 of them).
 pub const PART_BYTES: usize = 8 << 20;
+/// A part of up to so many bytes gets no buffer of a whole one.
+const LITTLE_BYTES: usize = 64 << 10;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Header {
@@ -101,10 +106,18 @@ impl ColumnSchema {
 }
 
 impl SectionSchema {
+    /// Where the key columns are among those behind `$hash` and `$namespace`.
+    pub(crate) fn key_columns(&self) -> Vec<usize> {
+        match self {
+            Self::Table { key, .. } | Self::Removed { key } => (0..key.len()).collect(),
+            Self::Log { key_columns, .. } => key_columns.clone(),
+        }
+    }
+
     /// The schema of the section's IPC stream.
     pub(crate) fn stream_schema(&self) -> SchemaRef {
         let mut fields = vec![
-            Field::new(HASH, DataType::UInt64, false),
+            Field::new(HASH, DataType::UInt64, true),
             Field::new("$namespace", DataType::Int64, false),
         ];
         let columns = match self {
@@ -143,6 +156,7 @@ pub(crate) type PutPart<'a> = &'a mut dyn FnMut(Bytes) -> bool;
 /// A snapshot file under construction: what is written goes on in parts of [`PART_BYTES`].
 pub(crate) struct FileWriter<'a> {
     part: Vec<u8>,
+    buffers: PartBuffers,
     /// Bytes of the sections so far.
     pub(crate) written: u64,
     crc: u32,
@@ -151,7 +165,7 @@ pub(crate) struct FileWriter<'a> {
 
 impl<'a> FileWriter<'a> {
     pub(crate) fn start(put: PutPart<'a>) -> Self {
-        Self { part: MAGIC.to_vec(), written: 0, crc: 0, put }
+        Self { part: MAGIC.to_vec(), buffers: PartBuffers::default(), written: 0, crc: 0, put }
     }
 
     /// Writes the header and the checksum behind the sections.
@@ -170,9 +184,9 @@ impl<'a> FileWriter<'a> {
     }
 
     fn hand_on(&mut self) -> io::Result<()> {
-        let part = std::mem::take(&mut self.part);
+        let part = std::mem::replace(&mut self.part, self.buffers.take());
         self.crc = crc32c::crc32c_append(self.crc, &part);
-        if (self.put)(part.into()) {
+        if (self.put)(self.buffers.lend(part)) {
             return Ok(());
         }
         Err(io::Error::new(io::ErrorKind::BrokenPipe, "the snapshot's upload was given up"))
@@ -183,7 +197,10 @@ impl Write for FileWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.part.len() == PART_BYTES {
             self.hand_on()?;
-            self.part.reserve_exact(PART_BYTES);
+        }
+        // At once rather than doubled again and again: memory costs when it is written to.
+        if self.part.len() + bytes.len() > LITTLE_BYTES {
+            self.part.reserve_exact(PART_BYTES - self.part.len());
         }
         let taken = bytes.len().min(PART_BYTES - self.part.len());
         self.part.extend_from_slice(&bytes[..taken]);
@@ -211,7 +228,7 @@ impl SnapshotFile {
         if magic != MAGIC {
             if magic.starts_with(MAGIC_STEM) {
                 return Err(Error::user(format!(
-                    "the state snapshot has format {}, this version reads WEIRST03; \
+                    "the state snapshot has format {}, this version reads WEIRST04; \
                      restore it with the version that wrote it",
                     String::from_utf8_lossy(magic)
                 )));

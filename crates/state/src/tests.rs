@@ -269,6 +269,39 @@ fn hashes_may_collide() {
 }
 
 #[test]
+fn rows_that_are_hashed_by_other_columns_than_their_keys_keep_their_hashes() {
+    let fields = [Field::new("k", DataType::Int64, true)];
+    let schema = Arc::new(Schema::new(fields.to_vec()));
+    let open = |files| {
+        let mut store = StateStore::open(options("count"), files).unwrap();
+        let table = store.table("t", &fields, &[]).unwrap();
+        let log = store.log("l", Arc::clone(&schema), &[0]).unwrap();
+        (store, table, log)
+    };
+    let (mut store, table, log) = open(Vec::new());
+    let keys: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]))];
+    let (mut own, mut slots) = (Vec::new(), Vec::new());
+    hash_arrays(keys.iter(), 3, &mut own).unwrap();
+    let other: Vec<u64> = own.iter().map(|hash| hash ^ 1).collect();
+    for (namespace, hashes) in [(0, &own), (1, &other)] {
+        let pane = store.table_mut(table).pane(namespace).unwrap();
+        pane.upsert(hashes, &keys, None, &mut slots).unwrap();
+        let batch = RecordBatch::try_new(Arc::clone(&schema), keys.clone()).unwrap();
+        store.log_mut(log).append(namespace, batch, hashes.clone()).unwrap();
+    }
+    let file = store.snapshot(Watermark(1)).unwrap().encode().unwrap();
+    let (mut store, table, log) = open(vec![file.into()]);
+    for (namespace, hashes) in [(0, &own), (1, &other)] {
+        let pane = store.table_mut(table).pane(namespace).unwrap();
+        pane.find(hashes, &keys, None, &mut slots).unwrap();
+        let found: Vec<u64> = slots.iter().map(|slot| pane.hash(*slot)).collect();
+        assert_eq!(&found, hashes);
+        let batches = store.log_mut(log).batches(namespace).unwrap();
+        assert_eq!(batches.iter().map(|(_, h)| h.as_ref()).collect::<Vec<_>>(), [hashes]);
+    }
+}
+
+#[test]
 fn a_frozen_snapshot_and_a_store_can_go_to_another_thread() {
     fn is_send<T: Send + 'static>() {}
     is_send::<Frozen>();
