@@ -104,7 +104,7 @@ impl Help {
     /// What is wrong with the words after `streamctl`.
     fn mistake(&mut self, words: &[&str], path: Vec<String>) -> Option<String> {
         let below = self.below(&path);
-        let Some((first, rest)) = words.split_first() else { return None };
+        let (first, rest) = words.split_first()?;
         if !below.is_empty() && !first.starts_with('-') && *first != "..." {
             // `run|submit`: each of them.
             return first.split('|').find_map(|name| {

@@ -134,6 +134,7 @@ fn pushed_down(pushdown: &Pushdown) -> String {
 }
 
 /// What an operator does, in one line.
+#[expect(clippy::too_many_lines, reason = "one arm per operator")]
 fn detail(spec: &OperatorSpec) -> String {
     match spec {
         OperatorSpec::Source { source, dead_letter, alignment } => {

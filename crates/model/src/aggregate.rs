@@ -143,7 +143,7 @@ pub fn can_split(call: &AggregateCall, input: Option<&DataType>) -> bool {
         call.keep_type && input.is_some_and(|t| !matches!(t, DataType::Int64 | DataType::Float64));
     match function {
         F::Count | F::CountDistinct | F::Min | F::Max => true,
-        F::Sum => !distinct && !(narrow && input.is_some_and(DataType::is_floating)),
+        F::Sum => !(distinct || narrow && input.is_some_and(DataType::is_floating)),
         F::Avg => !distinct && !call.keep_type,
         _ => false,
     }

@@ -62,8 +62,11 @@ static ARMED: LazyLock<Option<Faults>> = LazyLock::new(|| {
     match text.parse() {
         Ok(faults) => Some(faults),
         Err(Invalid(problem)) => {
-            // Nobody sets the variable but to see the process die.
-            eprintln!("{VARIABLE}: {problem}");
+            // Nobody sets the variable but to see the process die, before there is any log.
+            #[expect(clippy::print_stderr, reason = "the process ends here")]
+            {
+                eprintln!("{VARIABLE}: {problem}");
+            }
             std::process::exit(2);
         }
     }

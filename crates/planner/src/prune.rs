@@ -112,6 +112,7 @@ fn cheapest(schema: &SchemaRef) -> Option<String> {
 }
 
 /// Per port, the columns that `op` reads, given what is read of its main and side output.
+#[expect(clippy::too_many_lines, reason = "one arm per operator")]
 fn required(
     op: &Op,
     inputs: &[SchemaRef],

@@ -34,11 +34,12 @@ impl Here<'_> {
     /// `SERVICE:PORT`, when it is one of the render.
     fn service(&self, address: &str, port: &str) -> bool {
         let (name, number) = address.split_once(':').unwrap();
+        let number: u64 = number.parse().unwrap();
         of_kind(self.objects, "Service").iter().any(|service| {
             text(service, "/metadata/name") == name
                 && list(service, "/spec/ports")
                     .iter()
-                    .any(|p| p["name"] == port && p["port"].to_string() == number)
+                    .any(|p| p["name"] == port && p["port"] == number)
         })
     }
 

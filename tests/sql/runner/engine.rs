@@ -210,7 +210,7 @@ pub fn splits(graph: &JobGraph) -> usize {
 
 /// The types of the columns that the job's sink takes.
 pub fn sink_types(graph: &JobGraph) -> String {
-    let operators = graph.vertices.iter().flat_map(|v| &v.operators);
-    let sink = operators.filter(|o| matches!(o.spec, OperatorSpec::Sink { .. })).next_back();
+    let mut operators = graph.vertices.iter().flat_map(|v| &v.operators);
+    let sink = operators.rfind(|o| matches!(o.spec, OperatorSpec::Sink { .. }));
     sink.map(|o| crate::collect::types(&o.output)).unwrap_or_default()
 }

@@ -55,6 +55,7 @@ pub struct TaskReport {
 }
 
 /// What an actor may be told.
+#[expect(clippy::large_enum_variant, reason = "few are on their way at a time")]
 pub enum JobMessage {
     Event(JobEvent),
     TaskState {

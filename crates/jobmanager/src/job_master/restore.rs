@@ -69,10 +69,10 @@ pub(super) fn check_sources(
 ) -> Result<BTreeSet<VertexId>> {
     let mut unbounded = BTreeSet::new();
     for vertex in &graph.vertices {
-        if let Some((uid, spec)) = source_of(vertex) {
-            if !built_source(connectors, uid, spec)?.is_bounded() {
-                unbounded.insert(vertex.id);
-            }
+        if let Some((uid, spec)) = source_of(vertex)
+            && !built_source(connectors, uid, spec)?.is_bounded()
+        {
+            unbounded.insert(vertex.id);
         }
     }
     Ok(unbounded)

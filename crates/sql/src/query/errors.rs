@@ -88,7 +88,14 @@ pub(crate) fn of_planner(
         let help = "put it into GROUP BY, or into an aggregate such as MAX(...)";
         return error("E0513", at, message, help);
     }
-    let help = match rest {
+    let help = help_for(first_line, rest.as_deref());
+    error("E0513", at, sql_types(&lower_first(first_line)), help)
+}
+
+/// What to do about a message of the planner, which may have `candidates`: the forms that a
+/// function has.
+fn help_for(first_line: &str, candidates: Option<&str>) -> String {
+    match candidates {
         Some(candidates) => {
             let forms: Vec<&str> =
                 candidates.lines().map(str::trim).filter(|l| !l.is_empty()).take(4).collect();
@@ -104,8 +111,7 @@ pub(crate) fn of_planner(
             "put the column into GROUP BY, or into an aggregate such as MAX(...)".to_owned()
         }
         None => String::new(),
-    };
-    error("E0513", at, sql_types(&lower_first(first_line)), help)
+    }
 }
 
 fn of_schema(

@@ -94,11 +94,14 @@ fn hint(cursor: &mut Cursor<'_, '_>) -> Result<Hint, SqlDiagnostic> {
     Ok(Hint { name: name.to_uppercase(), at, arguments })
 }
 
+/// Options of a table's hint, and where the hint stands.
+pub(crate) type HintedOptions = (Vec<OptionDef>, Range<usize>);
+
 /// The options of a table whose name ends at `end`, and where the hint stands.
 pub(crate) fn table_options(
     script: &Script<'_>,
     end: usize,
-) -> Result<Option<(Vec<OptionDef>, Range<usize>)>, SqlDiagnostic> {
+) -> Result<Option<HintedOptions>, SqlDiagnostic> {
     let Some(at) = after(script, end) else { return Ok(None) };
     let mut options = Vec::new();
     for hint in read(script, &at)? {

@@ -343,24 +343,7 @@ fn group_window(select: &mut Select, script: &Script<'_>) -> Result<(), SqlDiagn
         groups
             .splice(at..=at, [column("window_start"), column("window_end"), column("window_time")]);
     }
-    let replace = |e: &mut Expr| {
-        let name = match &*e {
-            Expr::Function(call) => last_part(&call.name).unwrap_or_default().to_uppercase(),
-            _ => return ControlFlow::<()>::Continue(()),
-        };
-        if let Some((window, part)) = name.split_once('_')
-            && GROUP_WINDOWS.contains(&window)
-        {
-            let name = match part {
-                "START" => "window_start",
-                "END" => "window_end",
-                "ROWTIME" | "PROCTIME" => "window_time",
-                _ => return ControlFlow::Continue(()),
-            };
-            *e = column(name);
-        }
-        ControlFlow::Continue(())
-    };
+    let replace = |e: &mut Expr| window_property(e, place);
     for item in &mut select.projection {
         let _ = visit_expressions_mut(item, replace);
     }
@@ -368,6 +351,26 @@ fn group_window(select: &mut Select, script: &Script<'_>) -> Result<(), SqlDiagn
         let _ = visit_expressions_mut(having, replace);
     }
     Ok(())
+}
+
+/// `TUMBLE_START(ts, i)` and the like become the column that they stand for.
+fn window_property(e: &mut Expr, place: Span) -> ControlFlow<()> {
+    let name = match &*e {
+        Expr::Function(call) => last_part(&call.name).unwrap_or_default().to_uppercase(),
+        _ => return ControlFlow::<()>::Continue(()),
+    };
+    if let Some((window, part)) = name.split_once('_')
+        && GROUP_WINDOWS.contains(&window)
+    {
+        let name = match part {
+            "START" => "window_start",
+            "END" => "window_end",
+            "ROWTIME" | "PROCTIME" => "window_time",
+            _ => return ControlFlow::Continue(()),
+        };
+        *e = Expr::Identifier(Ident::with_span(place, name));
+    }
+    ControlFlow::Continue(())
 }
 
 fn one_relation(kind: &str, span: Range<usize>) -> SqlDiagnostic {

@@ -203,15 +203,7 @@ impl RelationPlanner for Relations {
                 sample,
                 index_hints,
             } => {
-                let time = match time {
-                    Ast::Identifier(ident) => vec![ident.value],
-                    Ast::CompoundIdentifier(parts) => parts.into_iter().map(|p| p.value).collect(),
-                    other => {
-                        return plan_err!(
-                            "FOR SYSTEM_TIME AS OF needs a time column of the left table, not `{other}`"
-                        );
-                    }
-                };
+                let time = time_of_version(time)?;
                 let table = TableFactor::Table {
                     name,
                     alias: None,
@@ -230,6 +222,17 @@ impl RelationPlanner for Relations {
                 Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(node, alias))))
             }
             other => Ok(RelationPlanning::Original(Box::new(other))),
+        }
+    }
+}
+
+/// The column of `FOR SYSTEM_TIME AS OF`, in parts.
+fn time_of_version(time: Ast) -> Result<Vec<String>> {
+    match time {
+        Ast::Identifier(ident) => Ok(vec![ident.value]),
+        Ast::CompoundIdentifier(parts) => Ok(parts.into_iter().map(|p| p.value).collect()),
+        other => {
+            plan_err!("FOR SYSTEM_TIME AS OF needs a time column of the left table, not `{other}`")
         }
     }
 }
@@ -253,15 +256,17 @@ pub(crate) fn failed(message: String, ident: Option<&Ident>) -> DataFusionError 
     DataFusionError::Plan(message.clone()).with_diagnostic(Diagnostic::new_error(message, span))
 }
 
-fn window(
-    name: &ObjectName,
-    args: Vec<FunctionArg>,
-    alias: Option<TableAlias>,
-    context: &mut dyn RelationPlannerContext,
-) -> Result<RelationPlanning> {
-    let ident = last_part(name);
-    let kind = ident.map(|i| i.value.to_uppercase()).unwrap_or_default();
-    let names: &[&str] = match kind.as_str() {
+/// What a window function was called with.
+struct WindowArguments {
+    /// By position; see [`parameters`].
+    found: Vec<Option<Ast>>,
+    partition_by: Vec<Ast>,
+    by_group: bool,
+}
+
+/// The parameters of a window function.
+fn parameters(kind: &str, ident: Option<&Ident>) -> Result<&'static [&'static str]> {
+    Ok(match kind {
         "TUMBLE" => &["DATA", "TIMECOL", "SIZE", "OFFSET"],
         "HOP" => &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
         "CUMULATE" => &["DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"],
@@ -272,20 +277,27 @@ fn window(
             );
             return Err(failed(message, ident));
         }
-    };
-    let mut partition_by: Vec<Ast> = Vec::new();
-    let mut by_group = false;
-    let mut found: Vec<Option<Ast>> = vec![None; names.len()];
+    })
+}
+
+fn window_arguments(
+    args: Vec<FunctionArg>,
+    kind: &str,
+    names: &[&str],
+    ident: Option<&Ident>,
+) -> Result<WindowArguments> {
+    let found = vec![None; names.len()];
+    let mut arguments = WindowArguments { found, partition_by: Vec::new(), by_group: false };
     let mut next = 0;
     for arg in args {
         let (slot, expr) = match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
                 if let Some(keys) = call_args(&expr, PARTITION_BY) {
-                    partition_by = keys;
+                    arguments.partition_by = keys;
                     continue;
                 }
                 if call_args(&expr, BY_GROUP).is_some() {
-                    by_group = true;
+                    arguments.by_group = true;
                     continue;
                 }
                 next += 1;
@@ -297,7 +309,7 @@ fn window(
             }
             other => return Err(failed(format!("{kind} does not take `{other}`"), ident)),
         };
-        match slot.and_then(|s| found.get_mut(s)) {
+        match slot.and_then(|s| arguments.found.get_mut(s)) {
             Some(place) => *place = Some(expr),
             None => {
                 let message = format!("{kind} takes {}", names.join(", "));
@@ -305,44 +317,20 @@ fn window(
             }
         }
     }
-    let mut take = |index: usize| found[index].take();
+    Ok(arguments)
+}
+
+/// The window of `kind` with its lengths, in milliseconds and in the order of [`parameters`].
+fn tvf(
+    kind: &str,
+    names: &[&str],
+    lengths: [Option<i64>; 3],
+    ident: Option<&Ident>,
+) -> Result<Tvf> {
     let missing = || failed(format!("{kind} needs {}", names.join(", ")), ident);
-    let data = take(0).ok_or_else(missing)?;
-    let time = take(1).ok_or_else(missing)?;
-    let input = context.plan(table_of(data, ident)?)?;
-    let time_ident = descriptor(&time).ok_or_else(|| {
-        failed(format!("{kind} needs DESCRIPTOR(column) as its second argument"), ident)
-    })?;
-    let column = |ident: &Ident| -> Result<Expr> {
-        let matches = input.schema().qualified_fields_with_unqualified_name(&ident.value);
-        match matches.first() {
-            Some(found) => Ok(Expr::Column(Column::from(*found))),
-            None => {
-                let known: Vec<&str> =
-                    input.schema().fields().iter().map(|f| f.name().as_str()).collect();
-                let message =
-                    format!("unknown column `{}`; columns: {}", ident.value, known.join(", "));
-                Err(failed(message, Some(ident)))
-            }
-        }
-    };
-    let time = column(time_ident)?;
-    let mut length = |index: usize| -> Result<Option<i64>> {
-        let Some(expr) = take(index) else { return Ok(None) };
-        let shown = expr.to_string();
-        let planned = context.sql_to_expr(expr, &DFSchema::empty())?;
-        let name = names[index];
-        milliseconds(&planned).map(Some).ok_or_else(|| {
-            let message = format!(
-                "{name} of {kind} is `{shown}`, but must be a constant interval of days or less, like INTERVAL '10' SECOND"
-            );
-            failed(message, ident)
-        })
-    };
-    let lengths = [2, 3, 4].map(|i| if i < names.len() { length(i) } else { Ok(None) });
     let [first, second, third] = lengths;
-    let (first, second, third) = (first?.ok_or_else(missing)?, second?, third?);
-    let tvf = match kind.as_str() {
+    let first = first.ok_or_else(missing)?;
+    let tvf = match kind {
         "TUMBLE" => Tvf::Tumble { size: first, offset: second.unwrap_or(0) },
         "SESSION" => Tvf::Session { gap: first },
         kind => {
@@ -365,11 +353,61 @@ fn window(
     if first <= 0 {
         return Err(failed(format!("{} of {kind} must be longer than nothing", names[2]), ident));
     }
+    Ok(tvf)
+}
+
+/// The column of `input` that `ident` names.
+fn column_of(input: &LogicalPlan, ident: &Ident) -> Result<Expr> {
+    let matches = input.schema().qualified_fields_with_unqualified_name(&ident.value);
+    if let Some(found) = matches.first() {
+        return Ok(Expr::Column(Column::from(*found)));
+    }
+    let known: Vec<&str> = input.schema().fields().iter().map(|f| f.name().as_str()).collect();
+    let message = format!("unknown column `{}`; columns: {}", ident.value, known.join(", "));
+    Err(failed(message, Some(ident)))
+}
+
+fn window(
+    name: &ObjectName,
+    args: Vec<FunctionArg>,
+    alias: Option<TableAlias>,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<RelationPlanning> {
+    let ident = last_part(name);
+    let kind = ident.map(|i| i.value.to_uppercase()).unwrap_or_default();
+    let names = parameters(&kind, ident)?;
+    let WindowArguments { mut found, partition_by, by_group } =
+        window_arguments(args, &kind, names, ident)?;
+    let mut take = |index: usize| found[index].take();
+    let missing = || failed(format!("{kind} needs {}", names.join(", ")), ident);
+    let data = take(0).ok_or_else(missing)?;
+    let time = take(1).ok_or_else(missing)?;
+    let input = context.plan(table_of(data, ident)?)?;
+    let time_ident = descriptor(&time).ok_or_else(|| {
+        failed(format!("{kind} needs DESCRIPTOR(column) as its second argument"), ident)
+    })?;
+    let time = column_of(&input, time_ident)?;
+    let mut length = |index: usize| -> Result<Option<i64>> {
+        let Some(expr) = found.get_mut(index).and_then(Option::take) else { return Ok(None) };
+        let shown = expr.to_string();
+        let planned = context.sql_to_expr(expr, &DFSchema::empty())?;
+        let name = names[index];
+        milliseconds(&planned).map(Some).ok_or_else(|| {
+            let message = format!(
+                "{name} of {kind} is `{shown}`, but must be a constant interval of days or less, like INTERVAL '10' SECOND"
+            );
+            failed(message, ident)
+        })
+    };
+    let lengths = [length(2)?, length(3)?, length(4)?];
+    let tvf = tvf(&kind, names, lengths, ident)?;
     let partition = partition_by
         .iter()
         .map(|key| match key {
-            Ast::Identifier(ident) => column(ident),
-            Ast::CompoundIdentifier(parts) if !parts.is_empty() => column(&parts[parts.len() - 1]),
+            Ast::Identifier(ident) => column_of(&input, ident),
+            Ast::CompoundIdentifier(parts) if !parts.is_empty() => {
+                column_of(&input, &parts[parts.len() - 1])
+            }
             other => Err(failed(format!("PARTITION BY takes columns, not `{other}`"), ident)),
         })
         .collect::<Result<Vec<_>>>()?;

@@ -12,7 +12,7 @@ use planner::diagnostic::closest;
 use planner::sql::{SqlDiagnostic, SqlRequest};
 
 use super::catalog::{ColumnOrigin, ScanColumn, ScanPlan, ScanSource};
-use super::create_table::{ColumnKind, CreateTable, OptionDef, WatermarkDef};
+use super::create_table::{ColumnDef, ColumnKind, CreateTable, OptionDef, WatermarkDef};
 use super::lookup_options;
 use super::options::{self, Native};
 use super::script::error;
@@ -113,65 +113,9 @@ pub(crate) fn plan(
     };
     let built = request.connectors.source(&source).map_err(|e| option_error(&e, table, &native))?;
     let physical = built.schema();
-    let mut columns: Vec<ScanColumn> = Vec::new();
-    for column in &table.columns {
-        let (data_type, nullable, origin) = match &column.kind {
-            ColumnKind::Metadata { .. } if native.connector != "filesystem" => {
-                let message = format!(
-                    "column `{}` is metadata, which connector '{}' does not have",
-                    column.name, native.connector
-                );
-                return Err(error("E0515", column.at.clone(), message, "remove the column"));
-            }
-            ColumnKind::Physical { data_type, .. } | ColumnKind::Metadata { data_type, .. } => {
-                let Ok(field) = physical.field_with_name(&column.name) else {
-                    let known: Vec<&str> =
-                        physical.fields().iter().map(|f| f.name().as_str()).collect();
-                    let message =
-                        format!("connector '{}' has no column `{}`", native.connector, column.name);
-                    let help = format!("its columns: {}", known.join(", "));
-                    return Err(error("E0515", column.at.clone(), message, help));
-                };
-                if own && !options::same_type(field.data_type(), data_type) {
-                    let message = format!(
-                        "column `{}` is {}, but is declared as {}",
-                        column.name,
-                        planner::sql_type::show(field.data_type()),
-                        planner::sql_type::show(data_type)
-                    );
-                    return Err(error("E0515", column.at.clone(), message, "declare it as it is"));
-                }
-                (field.data_type().clone(), field.is_nullable(), ColumnOrigin::Physical)
-            }
-            ColumnKind::Computed { expr, .. } if is_proctime(expr) => {
-                let stamp = arrow::datatypes::TimeUnit::Millisecond;
-                let data_type = arrow::datatypes::DataType::Timestamp(stamp, None);
-                (data_type, false, ColumnOrigin::ProcessingTime)
-            }
-            // The generator has the event time as a column of its own, so that its rows need
-            // not be made for it.
-            ColumnKind::Computed { expr, .. }
-                if native.connector == "nexmark"
-                    && column.name == "dateTime"
-                    && options::is_nexmark_time(expr)
-                    && physical.index_of(&column.name).is_ok() =>
-            {
-                let field = physical
-                    .field_with_name(&column.name)
-                    .map_err(|e| error("E0515", column.at.clone(), e.to_string(), ""))?;
-                (field.data_type().clone(), field.is_nullable(), ColumnOrigin::Physical)
-            }
-            ColumnKind::Computed { expr, at } => {
-                let compiled = request
-                    .expressions
-                    .compile(expr, &physical)
-                    .map_err(|e| expression_error(e, at))?;
-                let data_type = compiled.data_type().clone();
-                (data_type, compiled.nullable(), ColumnOrigin::Computed(expr.clone()))
-            }
-        };
-        columns.push(ScanColumn { name: column.name.clone(), data_type, nullable, origin });
-    }
+    let columns =
+        table.columns.iter().map(|column| scan_column(column, &native, &physical, request));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let watermark = match &table.watermark {
         Some(def) => Some(watermark(def, &columns)?),
         None => None,
@@ -191,6 +135,71 @@ pub(crate) fn plan(
         changelog,
         unique,
     })
+}
+
+/// How the column is made, and whether the table's `physical` columns let it.
+fn scan_column(
+    column: &ColumnDef,
+    native: &Native,
+    physical: &SchemaRef,
+    request: &SqlRequest<'_>,
+) -> Result<ScanColumn, SqlDiagnostic> {
+    let (data_type, nullable, origin) = match &column.kind {
+        ColumnKind::Metadata { .. } if native.connector != "filesystem" => {
+            let message = format!(
+                "column `{}` is metadata, which connector '{}' does not have",
+                column.name, native.connector
+            );
+            return Err(error("E0515", column.at.clone(), message, "remove the column"));
+        }
+        ColumnKind::Physical { data_type, .. } | ColumnKind::Metadata { data_type, .. } => {
+            let Ok(field) = physical.field_with_name(&column.name) else {
+                let known: Vec<&str> =
+                    physical.fields().iter().map(|f| f.name().as_str()).collect();
+                let message =
+                    format!("connector '{}' has no column `{}`", native.connector, column.name);
+                let help = format!("its columns: {}", known.join(", "));
+                return Err(error("E0515", column.at.clone(), message, help));
+            };
+            if options::brings_schema(&native.connector)
+                && !options::same_type(field.data_type(), data_type)
+            {
+                let message = format!(
+                    "column `{}` is {}, but is declared as {}",
+                    column.name,
+                    planner::sql_type::show(field.data_type()),
+                    planner::sql_type::show(data_type)
+                );
+                return Err(error("E0515", column.at.clone(), message, "declare it as it is"));
+            }
+            (field.data_type().clone(), field.is_nullable(), ColumnOrigin::Physical)
+        }
+        ColumnKind::Computed { expr, .. } if is_proctime(expr) => {
+            let stamp = arrow::datatypes::TimeUnit::Millisecond;
+            let data_type = arrow::datatypes::DataType::Timestamp(stamp, None);
+            (data_type, false, ColumnOrigin::ProcessingTime)
+        }
+        // The generator has the event time as a column of its own, so that its rows need
+        // not be made for it.
+        ColumnKind::Computed { expr, .. }
+            if native.connector == "nexmark"
+                && column.name == "dateTime"
+                && options::is_nexmark_time(expr)
+                && physical.index_of(&column.name).is_ok() =>
+        {
+            let field = physical
+                .field_with_name(&column.name)
+                .map_err(|e| error("E0515", column.at.clone(), e.to_string(), ""))?;
+            (field.data_type().clone(), field.is_nullable(), ColumnOrigin::Physical)
+        }
+        ColumnKind::Computed { expr, at } => {
+            let compiled =
+                request.expressions.compile(expr, physical).map_err(|e| expression_error(e, at))?;
+            let data_type = compiled.data_type().clone();
+            (data_type, compiled.nullable(), ColumnOrigin::Computed(expr.clone()))
+        }
+    };
+    Ok(ScanColumn { name: column.name.clone(), data_type, nullable, origin })
 }
 
 pub(crate) fn source(name: &str, plan: ScanPlan) -> ScanSource {

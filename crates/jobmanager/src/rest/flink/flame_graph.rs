@@ -233,7 +233,10 @@ mod tests {
         stacks.push(FoldedStack { frames: vec!["core-0".into()], count: 50, task: None });
         let profile = Arc::new(CpuProfile { stacks, ..CpuProfile::default() });
         let of = |subtask| {
-            graph(&[profile.clone()], &Wanted { job: JobId(1), vertex: VertexId(7), subtask })
+            graph(
+                std::slice::from_ref(&profile),
+                &Wanted { job: JobId(1), vertex: VertexId(7), subtask },
+            )
         };
         let leaf = |name: &str, n: u64| json!({ "name": name, "value": n, "children": [] });
         let run = json!({ "name": "run", "value": 5,

@@ -304,6 +304,7 @@ fn plan_and_health() -> Named {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "one entry per schema")]
 fn checkpoints() -> Named {
     let straggler = object(&[
         ("vertex", text()),

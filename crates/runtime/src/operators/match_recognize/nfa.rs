@@ -232,7 +232,7 @@ impl Program {
         let at = open.variable();
         let count = open.rows(at).len() as u32;
         if count < self.variables[at].max && truth & bit(at) != 0 {
-            self.take(open, at, count + 1, truth, next, done);
+            self.take(open, (at, count + 1), truth, next, done);
         }
         if count < self.variables[at].min {
             return;
@@ -242,7 +242,7 @@ impl Program {
                 break;
             }
             if truth & bit(variable) != 0 {
-                self.take(open, variable, 1, truth, next, done);
+                self.take(open, (variable, 1), truth, next, done);
             }
             if self.variables[variable].min > 0 {
                 break;
@@ -250,11 +250,11 @@ impl Program {
         }
     }
 
+    /// The row is the `count`th of `variable`.
     fn take(
         &self,
         open: Match<'_>,
-        variable: usize,
-        count: u32,
+        (variable, count): (usize, u32),
         truth: u64,
         next: &mut Matches,
         done: &mut Matches,

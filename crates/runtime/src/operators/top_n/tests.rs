@@ -161,6 +161,7 @@ fn per_window_the_ranking_comes_when_the_window_closes() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "rows in, rows out")]
 fn rows_that_are_equal_in_order_share_a_rank() {
     let spec = |n, function| TopN { function, ..spec(n, Some("rank"), false, true) };
     check(

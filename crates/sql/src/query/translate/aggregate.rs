@@ -13,7 +13,7 @@ use planner::names::quote;
 
 use super::grouping::{GroupingSets, grouping_call};
 use super::rows::window_of;
-use super::{Attached, Column, Result, Stream, Time, Translator};
+use super::{Attached, Column, Pending, Result, Stream, Time, Translator};
 use crate::query::functions::aggregate_of;
 use crate::query::relations::Tvf;
 
@@ -166,7 +166,7 @@ impl Translator<'_> {
             .collect();
         let mut calls = Vec::new();
         for (draft, first) in drafts {
-            let mut columns = names[first..first + draft.arguments.len()].to_vec().into_iter();
+            let mut columns = names[first..first + draft.arguments.len()].iter().cloned();
             let column = columns.next();
             let filter = draft.filter.map(|_| names[first + draft.arguments.len()].clone());
             calls.push(AggregateCall {
@@ -294,6 +294,24 @@ impl Translator<'_> {
         Ok(Stream { op, columns, window: None, attached: None, unique: Some(keys) })
     }
 
+    /// A session window by PARTITION BY is grouped by what it is partitioned by.
+    fn check_session_keys(&self, window: &Pending, keys: &[String]) -> Result<()> {
+        if !matches!(window.tvf, Tvf::Session { .. }) || window.by_group {
+            return Ok(());
+        }
+        if window.keys.iter().any(|k| !keys.contains(k)) {
+            let message = "a SESSION window is grouped by other keys than it is partitioned by";
+            let help = "use the same columns in PARTITION BY and in GROUP BY";
+            return Err(self.failed("E0525", message, help));
+        }
+        if keys.iter().any(|k| !window.keys.contains(k)) {
+            let message = "a SESSION window needs PARTITION BY with the keys of GROUP BY";
+            let help = "SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '5' MINUTE)";
+            return Err(self.failed("E0525", message, help));
+        }
+        Ok(())
+    }
+
     fn windowed(
         &mut self,
         input: Stream,
@@ -310,24 +328,7 @@ impl Translator<'_> {
         }
         let (window, tvf, time, event_time) = match (&input.window, &input.attached) {
             (Some(pending), _) => {
-                if let Tvf::Session { .. } = pending.tvf
-                    && !pending.by_group
-                    && pending.keys.iter().any(|k| !keys.contains(k))
-                {
-                    let message =
-                        "a SESSION window is grouped by other keys than it is partitioned by";
-                    let help = "use the same columns in PARTITION BY and in GROUP BY";
-                    return Err(self.failed("E0525", message, help));
-                }
-                if let Tvf::Session { .. } = pending.tvf
-                    && !pending.by_group
-                    && keys.iter().any(|k| !pending.keys.contains(k))
-                {
-                    let message = "a SESSION window needs PARTITION BY with the keys of GROUP BY";
-                    let help =
-                        "SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '5' MINUTE)";
-                    return Err(self.failed("E0525", message, help));
-                }
+                self.check_session_keys(pending, &keys)?;
                 let window = window_of(pending.tvf);
                 (window, pending.tvf, pending.time.clone(), pending.time.is_some())
             }

@@ -156,7 +156,7 @@ impl Translator<'_> {
             Some(_) => stream.columns[head - 1].name.clone(),
             None => String::new(),
         };
-        let mut calls = stream.columns[head..].to_vec().into_iter();
+        let mut calls = stream.columns[head..].iter().cloned();
         let mut columns = stream.columns[..head].to_vec();
         let mut computed: Vec<NamedExpression> = Vec::new();
         for expr in aggregates {
