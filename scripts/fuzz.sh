@@ -10,7 +10,7 @@ out=${FUZZ_DIR:-target/fuzz}
 # Counters at every edge and the operands of comparisons, which steer libFuzzer.
 cover="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=3 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
--Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1"
+-Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing"
 # With --target, build scripts and macros stay as they are.
 RUSTFLAGS="${RUSTFLAGS:-} $cover" "${CARGO:-cargo}" build --manifest-path fuzz/Cargo.toml \
   --target-dir "$out/build" --target "$host" --profile "$profile" --bins
