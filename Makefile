@@ -4,7 +4,7 @@
 CARGO ?= cargo
 STREAMCTL = target/release/streamctl
 
-.PHONY: help run test build fmt lint e2e bench bench-flink sql-cases ui setup clean
+.PHONY: help run test build fmt lint e2e bench bench-flink sql-cases fuzz ui setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ bench-flink: build ## Run the Nexmark queries on Weir and on real Flink in turn 
 
 sql-cases: ## Run the SQL cases four ways each, and thousands of random queries, against DuckDB's rows
 	@scripts/sql-cases.sh
+
+fuzz: setup ## Fuzz the SQL planner and the job file parser, FUZZ_SECONDS each (60)
+	@scripts/fuzz.sh
 
 ui: build ## Only the tests of the web UI (a real browser, a live cluster)
 	@scripts/setup.sh test
