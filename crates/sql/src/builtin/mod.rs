@@ -15,6 +15,7 @@ mod map;
 mod math;
 mod moment;
 mod pattern;
+mod scan;
 mod temporal;
 mod text;
 mod url;
