@@ -31,7 +31,6 @@ const NAMES: &[(&str, &[usize])] = &[
     ("second", &[1]),
     ("ceiling", &[1]),
     ("map_from_arrays", &[2]),
-    ("count_char", &[2]),
 ];
 
 /// A name that [`rewrite`] replaces; it is never evaluated.
@@ -199,17 +198,6 @@ fn lower(name: &'static str, args: Vec<Expr>, functions: &Functions) -> Result<E
         "dayofweek" => call(functions, "extract_unit", vec![lit("DOW"), first])?,
         "map_from_arrays" => call(functions, "map", vec![first, next()?])?,
         "ceiling" => call(functions, "ceil", vec![first])?,
-        // How often a character occurs, the first of the second text: what is gone when it is
-        // taken out. No text has none.
-        "count_char" => {
-            let character = call(functions, "substr", vec![next()?, lit(1_i64), lit(1_i64)])?;
-            let without = vec![first.clone(), character, lit("")];
-            let shorter = call(functions, "replace", without)?;
-            let count = call(functions, "character_length", vec![first])?
-                - call(functions, "character_length", vec![shorter])?;
-            let count = datafusion_expr::cast(count, DataType::Int64);
-            call(functions, "coalesce", vec![count, lit(0_i64)])?
-        }
         other => return internal_err!("no lowering for `{other}`"),
     })
 }

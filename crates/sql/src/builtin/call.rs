@@ -77,7 +77,7 @@ impl Call<'_> {
     }
 
     /// Says of a row whether no argument of it is NULL: [`Self::null`] for all rows of a loop.
-    fn complete(&self) -> impl Fn(usize) -> bool {
+    pub(crate) fn complete(&self) -> impl Fn(usize) -> bool {
         let untyped = self.args.iter().any(|array| *array.data_type() == DataType::Null);
         let nulls = NullBuffer::union_many(self.args.iter().map(|array| array.nulls()));
         move |row| !untyped && nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row))

@@ -2,10 +2,10 @@
 //! epoch, without a zone. Called through `builtin`; the spelling with keywords (`EXTRACT(YEAR
 //! FROM ts)`, `FLOOR(ts TO HOUR)`) is `spelling`'s.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit};
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Timelike};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime};
 use datafusion_common::{Result, exec_err, plan_err};
 
 use super::{Arg, Call, Definition, Returns};
@@ -45,9 +45,9 @@ pub(super) const FUNCTIONS: &[Definition] = &[
         count: (3, 3),
         returns: Returns::Int,
         eval: |call| {
-            let (units, from, to) = (call.text(0)?, call.stamp(1)?, call.stamp(2)?);
+            let (mut units, from, to) = (Units::of(call, 0)?, call.stamp(1)?, call.stamp(2)?);
             call.values::<Int32Type>(|row| {
-                let unit = Unit::parse(units.value(row))?;
+                let unit = units.get(row)?;
                 let found = distance(unit, from.value(row), to.value(row));
                 Ok(found.and_then(|n| i32::try_from(n).ok()))
             })
@@ -134,9 +134,9 @@ impl Unit {
         Some(match self {
             Self::Week => 7 * DAY,
             Self::Day => DAY,
-            Self::Hour => 3_600_000_000,
-            Self::Minute => 60_000_000,
-            Self::Second => 1_000_000,
+            Self::Hour => HOUR,
+            Self::Minute => MINUTE,
+            Self::Second => SECOND,
             Self::Millisecond => 1_000,
             Self::Microsecond => 1,
             _ => return None,
@@ -157,7 +157,30 @@ impl Unit {
     }
 }
 
-const DAY: i64 = 86_400_000_000;
+/// The units of the rows of a call: that of the row before is nearly always that of this one.
+struct Units<'a> {
+    texts: &'a StringArray,
+    last: Option<(&'a str, Unit)>,
+}
+
+impl<'a> Units<'a> {
+    fn of(call: &'a Call<'_>, argument: usize) -> Result<Self> {
+        Ok(Self { texts: call.text(argument)?, last: None })
+    }
+
+    fn get(&mut self, row: usize) -> Result<Unit> {
+        let text = self.texts.value(row);
+        match self.last {
+            Some((last, unit)) if last == text => Ok(unit),
+            _ => Ok(self.last.insert((text, Unit::parse(text)?)).1),
+        }
+    }
+}
+
+const SECOND: i64 = 1_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
 
 fn date_time(micros: i64) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_micros(micros).map(|at| at.naive_utc())
@@ -202,51 +225,50 @@ fn of_micros(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
 }
 
 fn extract(call: &Call<'_>) -> Result<ArrayRef> {
-    let units = call.text(0)?;
+    let mut units = Units::of(call, 0)?;
     point(&[call.args[1].data_type().clone()])?;
     let micros = micros_of(&call.args[1])?;
     let micros = micros.as_primitive::<Int64Type>();
-    call.values::<Int64Type>(|row| {
-        let unit = Unit::parse(units.value(row))?;
-        Ok(date_time(micros.value(row)).map(|at| part(unit, at)))
+    call.values::<Int64Type>(|row| Ok(part(units.get(row)?, micros.value(row))))
+}
+
+/// Parts of the time of day need no date. `None`: it is out of the range of dates.
+fn part(unit: Unit, micros: i64) -> Option<i64> {
+    let day = || date_time(micros);
+    // Centuries and millennia start with the year after the round one.
+    let block = |length: i64| {
+        let year = i64::from(day()?.year());
+        Some(if year > 0 { (year + length - 1) / length } else { (year - length + 1) / length })
+    };
+    Some(match unit {
+        Unit::Millennium => block(1_000)?,
+        Unit::Century => block(100)?,
+        Unit::Decade => i64::from(day()?.year()).div_euclid(10),
+        Unit::Year => i64::from(day()?.year()),
+        Unit::IsoYear => i64::from(day()?.iso_week().year()),
+        Unit::Quarter => i64::from(day()?.month0() / 3 + 1),
+        Unit::Month => i64::from(day()?.month()),
+        Unit::Week => i64::from(day()?.iso_week().week()),
+        Unit::Day => i64::from(day()?.day()),
+        Unit::DayOfWeek => i64::from(day()?.weekday().number_from_sunday()),
+        Unit::IsoDayOfWeek => i64::from(day()?.weekday().number_from_monday()),
+        Unit::DayOfYear => i64::from(day()?.ordinal()),
+        Unit::Hour => micros.rem_euclid(DAY) / HOUR,
+        Unit::Minute => micros.rem_euclid(HOUR) / MINUTE,
+        Unit::Second => micros.rem_euclid(MINUTE) / SECOND,
+        Unit::Millisecond => micros.rem_euclid(SECOND) / 1_000,
+        Unit::Microsecond => micros.rem_euclid(SECOND),
+        Unit::Nanosecond => micros.rem_euclid(SECOND) * 1_000,
+        Unit::Epoch => micros.div_euclid(SECOND),
     })
 }
 
-fn part(unit: Unit, at: NaiveDateTime) -> i64 {
-    let year = i64::from(at.year());
-    // Centuries and millennia start with the year after the round one.
-    let block = |length: i64| {
-        if year > 0 { (year + length - 1) / length } else { (year - length + 1) / length }
-    };
-    match unit {
-        Unit::Millennium => block(1_000),
-        Unit::Century => block(100),
-        Unit::Decade => year.div_euclid(10),
-        Unit::Year => year,
-        Unit::IsoYear => i64::from(at.iso_week().year()),
-        Unit::Quarter => i64::from(at.month0() / 3 + 1),
-        Unit::Month => i64::from(at.month()),
-        Unit::Week => i64::from(at.iso_week().week()),
-        Unit::Day => i64::from(at.day()),
-        Unit::DayOfWeek => i64::from(at.weekday().number_from_sunday()),
-        Unit::IsoDayOfWeek => i64::from(at.weekday().number_from_monday()),
-        Unit::DayOfYear => i64::from(at.ordinal()),
-        Unit::Hour => i64::from(at.hour()),
-        Unit::Minute => i64::from(at.minute()),
-        Unit::Second => i64::from(at.second()),
-        Unit::Millisecond => i64::from(at.nanosecond() / 1_000_000),
-        Unit::Microsecond => i64::from(at.nanosecond() / 1_000),
-        Unit::Nanosecond => i64::from(at.nanosecond()),
-        Unit::Epoch => at.and_utc().timestamp(),
-    }
-}
-
 fn round(call: &Call<'_>, up: bool) -> Result<ArrayRef> {
-    let units = call.text(1)?;
+    let mut units = Units::of(call, 1)?;
     let micros = micros_of(&call.args[0])?;
     let micros = micros.as_primitive::<Int64Type>();
     let found = call.values::<Int64Type>(|row| {
-        let unit = Unit::parse(units.value(row))?;
+        let unit = units.get(row)?;
         let at = micros.value(row);
         let low = floor(unit, at)?;
         Ok(match (low, up) {
@@ -311,13 +333,13 @@ fn added(unit: Unit, count: i64, at: i64) -> Option<i64> {
 }
 
 fn add(call: &Call<'_>) -> Result<ArrayRef> {
-    let (units, counts) = (call.text(0)?, call.int(1)?);
+    let (mut units, counts) = (Units::of(call, 0)?, call.int(1)?);
     let micros = micros_of(&call.args[2])?;
     let micros = micros.as_primitive::<Int64Type>();
     let found = call.values::<Int64Type>(|row| {
-        let unit = Unit::parse(units.value(row))?;
+        let unit = units.get(row)?;
         if unit.micros().is_none() && unit.months().is_none() {
-            return exec_err!("'{}' cannot be added to a time", units.value(row));
+            return exec_err!("'{}' cannot be added to a time", units.texts.value(row));
         }
         Ok(added(unit, counts.value(row), micros.value(row)))
     })?;

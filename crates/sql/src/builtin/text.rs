@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListBuilder, StringBuilder};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type};
 use datafusion_common::Result;
 
@@ -78,6 +78,13 @@ pub(super) const FUNCTIONS: &[Definition] = &[
                 Ok(Some(if code < 0 { String::new() } else { char::from(low).to_string() }))
             })
         },
+    },
+    Definition {
+        name: "count_char",
+        takes: &[Arg::Text],
+        count: (2, 2),
+        returns: Returns::Bigint,
+        eval: count_char,
     },
     Definition {
         name: "instr",
@@ -264,6 +271,26 @@ fn place(text: &str, part: &str, from: i64) -> i32 {
         }
         None => 0,
     }
+}
+
+/// How often the first character of the second text occurs in the first. No text has none.
+fn count_char(call: &Call<'_>) -> Result<ArrayRef> {
+    let (texts, letters) = (call.text(0)?, call.text(1)?);
+    let complete = call.complete();
+    let count = |row: usize| {
+        let first = letters.value(row).chars().next()?;
+        let text = texts.value(row).as_bytes();
+        let mut buffer = [0; 4];
+        Some(match first.encode_utf8(&mut buffer).as_bytes() {
+            [byte] => memchr::memchr_iter(*byte, text).count(),
+            letter => memchr::memmem::find_iter(text, letter).count(),
+        })
+    };
+    let counts = (0..call.rows).map(|row| {
+        let found = if complete(row) { count(row) } else { None };
+        found.and_then(|n| i64::try_from(n).ok()).unwrap_or(0)
+    });
+    Ok(Arc::new(Int64Array::from_iter_values(counts)))
 }
 
 fn split_index(call: &Call<'_>) -> Result<ArrayRef> {
