@@ -27,7 +27,7 @@ use crate::parse_budget;
 use crate::registry::{Functions, Provider};
 use crate::spelling::{self, Form};
 use crate::text::{DIALECT, Text};
-use crate::{builtin, diagnose, flink, reads};
+use crate::{builtin, cast_rules, diagnose, flink, reads};
 
 /// Compilation runs on a thread of its own with a large stack, because the parser and
 /// DataFusion walk trees recursively. It happens once per operator, never per batch.
@@ -101,6 +101,7 @@ impl SqlExpressions {
                 }
             })?;
         refuse_not_repeatable(&expr, text)?;
+        cast_rules::of_expression(&expr, &df_schema).map_err(planned)?;
         let expr = flink::rewrite(expr, &self.functions).map_err(planned)?;
         let expr = self.simplifier(&df_schema).coerce(expr, &df_schema).map_err(planned)?;
         let expr = flink::casts(expr, &df_schema, &self.functions).map_err(planned)?;

@@ -10,6 +10,7 @@
 //! Called by the binary, which hands [`expressions`] to the job file's reader and to tasks.
 
 mod builtin;
+mod cast_rules;
 mod collected;
 mod compile;
 mod diagnose;

@@ -194,3 +194,33 @@ ALTER TABLE nowhere RENAME TO somewhere
 ALTER TABLE out DROP prize
 
 ALTER TABLE out SHRINK
+
+INSERT INTO out SELECT auction, price FROM bid WHERE CAST(price AS TIME) IS NULL
+
+INSERT INTO out SELECT auction, price FROM bid WHERE TRY_CAST(price + 1 AS TIME(3)) IS NOT NULL
+
+INSERT INTO out SELECT auction, price FROM bid WHERE CAST(bidder AS DATE) > DATE '2026-01-01'
+
+INSERT INTO out SELECT auction, price FROM bid WHERE CAST(price AS TIMESTAMP(3)) > `dateTime`
+
+INSERT INTO out SELECT auction, CAST(`dateTime` AS BIGINT) FROM bid
+
+INSERT INTO out SELECT auction, price FROM bid WHERE CAST(price > 5 AS DATE) IS NULL
+
+INSERT INTO out SELECT auction, price FROM bid WHERE CAST(TRUE AS TIMESTAMP(3)) IS NULL
+
+INSERT INTO out SELECT auction, CAST(CAST(`dateTime` AS DATE) AS INT) FROM bid
+
+INSERT INTO out SELECT auction, price FROM bid WHERE CAST(price AS BYTES) IS NULL
+
+INSERT INTO out SELECT auction, price FROM bid WHERE CAST(1.5 AS BOOLEAN)
+
+INSERT INTO out SELECT auction, COUNT(*) FROM bid GROUP BY auction HAVING MAX(CAST(price AS TIME)) IS NULL
+
+INSERT INTO out SELECT auction, price FROM bid WHERE auction IN (SELECT id FROM auction WHERE CAST(seller AS DATE) IS NULL)
+
+CREATE VIEW dated AS SELECT auction, CAST(price AS DATE) AS day FROM bid
+
+INSERT INTO out SELECT auction, price FROM bid WHERE CAST(price AS ARRAY<BIGINT>) IS NULL
+
+CREATE TABLE timed (price BIGINT, t AS CAST(price AS TIME)) WITH ('connector' = 'nexmark', 'table' = 'bid'); INSERT INTO out SELECT price, price FROM timed WHERE t IS NULL

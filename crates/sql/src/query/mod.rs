@@ -49,6 +49,7 @@ use planner::sql::{
     SqlAnswer, SqlDiagnostic, SqlInput, SqlPlan, SqlPlanner, SqlQuery, SqlRequest, SqlSetting,
 };
 
+use crate::cast_rules;
 use crate::registry::Functions;
 use catalog::{Catalog, Provider, View};
 use create_table::{ColumnDef, ColumnKind};
@@ -345,6 +346,7 @@ impl Session<'_> {
         let statement = AstStatement::Query(Box::new(query));
         planner
             .statement_to_plan(PlanStatement::Statement(Box::new(statement)))
+            .and_then(|plan| cast_rules::of_plan(&plan).map(|()| plan))
             .map_err(|e| errors::of_planner(&e, self.script, tokens, &provider))
     }
 

@@ -1,6 +1,6 @@
 //! Spellings of Flink's that sqlparser reads otherwise, or DataFusion does not plan, in others
 //! that both do: what binds how tightly around `IS DISTINCT FROM`, bounds in any order, doubles
-//! with an exponent, casts to TIME, `FETCH FIRST`. Called by `spelling`.
+//! with an exponent, casts to TIME and BYTES, `FETCH FIRST`. Called by `spelling`.
 
 use std::ops::ControlFlow;
 
@@ -82,7 +82,7 @@ fn cast_to_time(kind: &CastKind, expr: &Expr, precision: Option<u64>) -> Option<
 }
 
 /// What a mark of [`distinct_as_signs`] or [`symmetric`] stands for, a number with an exponent,
-/// a cast to TIME.
+/// a cast to TIME or BYTES.
 pub(super) fn node(expr: &Expr) -> Option<Expr> {
     match expr {
         Expr::Value(value) => {
@@ -102,6 +102,15 @@ pub(super) fn node(expr: &Expr) -> Option<Expr> {
         }
         Expr::Cast { kind, expr, data_type: DataType::Time(precision, _), .. } => {
             cast_to_time(kind, expr, *precision)
+        }
+        Expr::Cast { kind, expr, data_type: DataType::Bytes(None), array, format } => {
+            Some(Expr::Cast {
+                kind: kind.clone(),
+                expr: expr.clone(),
+                data_type: DataType::Bytea,
+                array: *array,
+                format: format.clone(),
+            })
         }
         Expr::BinaryOp { left, op: BinaryOperator::PGNotLikeMatch, right } => {
             Some(Expr::IsDistinctFrom(left.clone(), right.clone()))
