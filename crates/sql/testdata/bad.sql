@@ -69,8 +69,6 @@ CREATE TABLE gone (k BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x'
 
 CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.full-cache.periodic-reload.interval' = 'soon'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
 
-CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'NONE'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
-
 INSERT INTO out SELECT auction, SUM(price) OVER (ORDER BY `dateTime` ROWS BETWEEN CURRENT ROW AND 2 FOLLOWING) FROM bid
 
 INSERT INTO out SELECT auction, LEAD(price) OVER (PARTITION BY auction ORDER BY p) FROM bid

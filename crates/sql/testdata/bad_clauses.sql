@@ -243,6 +243,16 @@ CREATE TABLE t (a INT) WITH ('connector' = 'datagen'); INSERT INTO t SELECT auct
 
 CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'fields.b.kind' = 'random'); INSERT INTO out SELECT a, a FROM t
 
+CREATE TABLE t (a INT, r ROW<b INT>) WITH ('connector' = 'datagen', 'fields.r.c.max' = '5'); INSERT INTO out SELECT a, a FROM t
+
+CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'fields.a.maximum' = '5'); INSERT INTO out SELECT a, a FROM t
+
+CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'fields.a.max' = '5.5'); INSERT INTO out SELECT a, a FROM t
+
+CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'fields.a.kind' = 'sequence', 'fields.a.max' = '5'); INSERT INTO out SELECT a, a FROM t
+
+CREATE TABLE t (a MAP<INT, INT>) WITH ('connector' = 'datagen'); INSERT INTO out SELECT 1, CARDINALITY(a) FROM t
+
 CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'number-of-rows' = '-3'); INSERT INTO out SELECT a, a FROM t
 
 CREATE VIEW bid AS SELECT * FROM auction

@@ -130,3 +130,5 @@ INSERT INTO out SELECT w.seller, AVG(w.price) OVER (PARTITION BY w.seller ORDER 
 CREATE TABLE bags (auction BIGINT, m MULTISET<BIGINT NOT NULL>) WITH ('connector' = 'print'); INSERT INTO bags SELECT auction, COLLECT(price) FROM bid GROUP BY auction
 
 CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'PARTIAL', 'lookup.partial-cache.max-rows' = '1000', 'lookup.partial-cache.expire-after-write' = '1 h'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k
+
+CREATE TABLE side (k BIGINT, v BIGINT) WITH ('connector' = 'filesystem', 'path' = '/tmp/x', 'format' = 'json', 'lookup.cache' = 'NONE'); INSERT INTO out SELECT b.auction, s.v FROM bid b JOIN side FOR SYSTEM_TIME AS OF b.p AS s ON b.auction = s.k

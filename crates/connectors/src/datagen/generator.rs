@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use model::Result;
 use model::arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
-    TimestampMillisecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch,
+    RecordBatchOptions, StringArray, StructArray, TimestampMillisecondArray,
 };
 use model::arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use model::arrow::compute::cast;
+use model::arrow::compute::{cast, nullif};
 use model::arrow::datatypes::{DataType, SchemaRef};
 use model::key_group::hash_bytes;
+use model::{Error, Result};
 
 const GOLD: u64 = 0x9E37_79B9_7F4A_7C15;
 const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
@@ -36,9 +36,15 @@ pub(super) enum Generator {
         max: f64,
     },
     Boolean,
-    /// Random letters and digits.
+    /// Random letters and digits; with `varies` 1 to `length` of them.
     Text {
         length: usize,
+        varies: bool,
+    },
+    /// Random bytes, as many as of a text.
+    Bytes {
+        length: usize,
+        varies: bool,
     },
     /// One of these.
     Choice {
@@ -46,8 +52,24 @@ pub(super) enum Generator {
     },
     /// When the row is made.
     Now,
+    /// Up to so many milliseconds before that.
+    Past {
+        most: u64,
+    },
     /// When the row was due, microseconds since the epoch.
     Scheduled,
+    /// NULL in this share of the rows.
+    Nullable {
+        rate: f64,
+        other: Box<Generator>,
+    },
+    /// One for each field.
+    Row(Vec<Generator>),
+    /// So many values.
+    Array {
+        length: usize,
+        element: Box<Generator>,
+    },
 }
 
 /// The rows to make: `first`, `first + stride`, ...
@@ -59,8 +81,8 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    fn numbers(self) -> impl ExactSizeIterator<Item = u64> + Clone {
-        (0..self.count).map(move |k| self.first + k as u64 * self.stride)
+    fn numbers(self) -> Vec<u64> {
+        (0..self.count).map(|k| self.first + k as u64 * self.stride).collect()
     }
 }
 
@@ -106,9 +128,26 @@ fn unit(random: u64) -> f64 {
     (random >> 11) as f64 / (1_u64 << 53) as f64
 }
 
+/// Told apart from what the value itself is drawn from.
+const NULLS: u64 = 0x5851_F42D_4C95_7F2D;
+const LENGTHS: u64 = 0x1405_7B7E_F767_814F;
+
 impl Generator {
-    fn integers(&self, rows: Rows, key: u64, moment: &Moment) -> Option<Vec<i64>> {
-        let numbers = rows.numbers();
+    /// About how many bytes a value takes.
+    pub(super) fn width(&self) -> usize {
+        match self {
+            Self::Text { length, .. } | Self::Bytes { length, .. } => length + 4,
+            Self::Choice { .. } => 16,
+            Self::Nullable { other, .. } => other.width(),
+            Self::Row(fields) => fields.iter().map(Self::width).sum(),
+            Self::Array { length, element } => length * element.width() + 4,
+            _ => 8,
+        }
+    }
+
+    fn integers(&self, rows: &[u64], key: u64, moment: &Moment) -> Option<Vec<i64>> {
+        let numbers = rows.iter().copied();
+        let draw = |n: u64| mix(key.wrapping_add(n.wrapping_mul(GOLD)));
         Some(match self {
             Self::Sequence { start, step, count: None } => {
                 numbers.map(|n| start.wrapping_add(step.wrapping_mul(n as i64))).collect()
@@ -118,29 +157,28 @@ impl Generator {
             }
             Self::Integer { min, max } => {
                 let span = max.wrapping_sub(*min) as u64;
-                let draw = |n: u64| mix(key.wrapping_add(n.wrapping_mul(GOLD)));
                 numbers.map(|n| min.wrapping_add(within(draw(n), span) as i64)).collect()
             }
-            Self::Now => vec![moment.now_us / 1000; rows.count],
-            Self::Scheduled => numbers.map(|n| moment.due_us(n)).collect(),
-            Self::Float { .. } | Self::Boolean | Self::Text { .. } | Self::Choice { .. } => {
-                return None;
+            Self::Now => vec![moment.now_us / 1000; rows.len()],
+            Self::Past { most } => {
+                let now = moment.now_us / 1000;
+                numbers.map(|n| now.saturating_sub_unsigned(within(draw(n), *most))).collect()
             }
+            Self::Scheduled => numbers.map(|n| moment.due_us(n)).collect(),
+            _ => return None,
         })
     }
 
-    fn column(&self, rows: Rows, key: u64, moment: &Moment, to: &DataType) -> Result<ArrayRef> {
+    fn column(&self, rows: &[u64], key: u64, moment: &Moment, to: &DataType) -> Result<ArrayRef> {
         let draw = |n: u64| mix(key.wrapping_add(n.wrapping_mul(GOLD)));
         if let Some(values) = self.integers(rows, key, moment) {
-            let is_time =
-                matches!(to, DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64);
-            let array: ArrayRef = match is_time {
+            let array: ArrayRef = match is_time(to) {
                 true => Arc::new(TimestampMillisecondArray::from(values)),
                 false => Arc::new(Int64Array::from(values)),
             };
             return converted(array, to);
         }
-        let numbers = rows.numbers();
+        let numbers = rows.iter().copied();
         let array: ArrayRef = match self {
             Self::Float { min, max } => {
                 let values = numbers.map(|n| min + unit(draw(n)) * (max - min));
@@ -154,37 +192,100 @@ impl Generator {
                 let chosen = numbers.map(|n| values[within(draw(n), last) as usize].as_str());
                 Arc::new(StringArray::from_iter_values(chosen))
             }
-            Self::Text { length } => Arc::new(text(numbers, *length, draw)),
-            _ => Arc::new(Int64Array::from(Vec::<i64>::new())),
+            Self::Text { length, varies } => {
+                let letter = |bits: u64| LETTERS[(bits & 63) as usize];
+                let (offsets, bytes) = letters(rows, lengths(*length, *varies, key), draw, letter);
+                Arc::new(StringArray::new(offsets, bytes, None))
+            }
+            Self::Bytes { length, varies } => {
+                let byte = |bits: u64| (bits >> 3) as u8;
+                let (offsets, bytes) = letters(rows, lengths(*length, *varies, key), draw, byte);
+                Arc::new(BinaryArray::new(offsets, bytes, None))
+            }
+            Self::Nullable { rate, other } => {
+                let nulls = rows.iter().map(|n| Some(unit(mix(draw(*n) ^ NULLS)) < *rate));
+                nullif(&other.column(rows, key, moment, to)?, &BooleanArray::from_iter(nulls))?
+            }
+            Self::Row(generators) => row(generators, rows, key, moment, to)?,
+            Self::Array { length, element } => {
+                let DataType::List(field) = to else { return Err(unfit(to)) };
+                let each = *length as u64;
+                let inner =
+                    rows.iter().flat_map(|n| (0..each).map(move |k| n.wrapping_mul(each) + k));
+                let inner: Vec<u64> = inner.collect();
+                let values = element.column(&inner, mix(key), moment, field.data_type())?;
+                let offsets = OffsetBuffer::from_lengths(rows.iter().map(|_| *length));
+                Arc::new(ListArray::try_new(Arc::clone(field), offsets, values, None)?)
+            }
+            _ => return Err(unfit(to)),
         };
         converted(array, to)
     }
+}
+
+/// Options are checked: no column of another type is asked for.
+fn unfit(to: &DataType) -> Error {
+    Error::internal(format!("a column of type {to} cannot be generated so"))
+}
+
+/// Whether values of this type are made from milliseconds since the epoch.
+pub(super) fn is_time(data_type: &DataType) -> bool {
+    use DataType as D;
+    matches!(data_type, D::Timestamp(_, _) | D::Date32 | D::Date64 | D::Time32(_) | D::Time64(_))
+}
+
+fn row(
+    generators: &[Generator],
+    rows: &[u64],
+    key: u64,
+    moment: &Moment,
+    to: &DataType,
+) -> Result<ArrayRef> {
+    let DataType::Struct(fields) = to else { return Err(unfit(to)) };
+    let columns = fields.iter().zip(generators).map(|(field, generator)| {
+        let key = mix(key ^ hash_bytes(0, field.name().as_bytes()));
+        generator.column(rows, key, moment, field.data_type())
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(StructArray::try_new(fields.clone(), columns, None)?))
 }
 
 fn converted(array: ArrayRef, to: &DataType) -> Result<ArrayRef> {
     if array.data_type() == to { Ok(array) } else { Ok(cast(&array, to)?) }
 }
 
+/// How long the value of a row is.
+fn lengths(length: usize, varies: bool, key: u64) -> impl Fn(u64) -> usize {
+    move |n| match varies && length > 0 {
+        true => {
+            let draw = mix(key.wrapping_add(n.wrapping_mul(GOLD)) ^ LENGTHS);
+            1 + within(draw, length as u64 - 1) as usize
+        }
+        false => length,
+    }
+}
+
 /// Ten letters from every 64 random bits.
-fn text(
-    numbers: impl ExactSizeIterator<Item = u64>,
-    length: usize,
+fn letters(
+    rows: &[u64],
+    length: impl Fn(u64) -> usize,
     draw: impl Fn(u64) -> u64,
-) -> StringArray {
-    let count = numbers.len();
-    let mut bytes = Vec::with_capacity(count * length);
-    for n in numbers {
-        let mut word = draw(n);
-        for k in 0..length {
+    letter: impl Fn(u64) -> u8,
+) -> (OffsetBuffer<i32>, Buffer) {
+    let mut bytes = Vec::new();
+    let mut offsets = Vec::with_capacity(rows.len() + 1);
+    offsets.push(0);
+    for n in rows {
+        let mut word = draw(*n);
+        for k in 0..length(*n) {
             if k > 0 && k % 10 == 0 {
                 word = mix(word);
             }
-            bytes.push(LETTERS[(word >> (6 * (k % 10)) & 63) as usize]);
+            bytes.push(letter(word >> (6 * (k % 10))));
         }
+        offsets.push(bytes.len() as i32);
     }
-    let offsets = (0..=count).map(|k| (k * length) as i32).collect::<Vec<_>>();
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    StringArray::new(offsets, Buffer::from_vec(bytes), None)
+    (OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(bytes))
 }
 
 /// A batch of the columns of `schema`; `generators` are in its order.
@@ -194,11 +295,12 @@ pub(super) fn batch(
     rows: Rows,
     moment: &Moment,
 ) -> Result<RecordBatch> {
+    let numbers = rows.numbers();
     let mut columns = Vec::with_capacity(generators.len());
     for (field, generator) in schema.fields().iter().zip(generators) {
         // By name, so that a column is the same whatever else is asked for.
         let key = mix(moment.seed ^ hash_bytes(0, field.name().as_bytes()));
-        columns.push(generator.column(rows, key, moment, field.data_type())?);
+        columns.push(generator.column(&numbers, key, moment, field.data_type())?);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows.count));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)

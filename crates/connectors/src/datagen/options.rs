@@ -10,12 +10,27 @@ use model::arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit, TimestampMil
 use model::connector::{ConnectorInfo, OptionError, Role};
 use serde_json::{Value, json};
 
-use super::generator::Generator;
+use super::generator::{Generator, is_time};
 use crate::options::{Options, WithHelp, parse_duration_ms};
 
 const KNOWN: [&str; 5] = ["rowsPerSecond", "rows", "seed", "splits", "fields"];
-const FIELD: [&str; 8] = ["kind", "start", "end", "step", "min", "max", "length", "values"];
+const FIELD: [&str; 13] = [
+    "kind",
+    "start",
+    "end",
+    "step",
+    "min",
+    "max",
+    "length",
+    "variableLength",
+    "values",
+    "maxPast",
+    "nullRate",
+    "fields",
+    "element",
+];
 const DEFAULT_TEXT: u64 = 8;
+const DEFAULT_ARRAY: u64 = 3;
 /// A batch of longer texts would outgrow what a task buffers.
 const MAX_TEXT: u64 = 64 << 10;
 
@@ -45,13 +60,7 @@ impl DatagenOptions {
         let mut generators = Vec::new();
         for field in declared.fields() {
             // Those not asked for are checked all the same.
-            let generator = match fields.as_ref().map(|f| f.nested(field.name(), &FIELD)) {
-                Some(nested) => match nested? {
-                    Some(nested) => of_mapping(&nested, field)?,
-                    None => default_of(field)?,
-                },
-                None => default_of(field)?,
-            };
+            let generator = of_field(fields.as_ref(), field.name(), field)?;
             if projected.column_with_name(field.name()).is_some() {
                 generators.push(generator);
             }
@@ -76,10 +85,6 @@ enum Kind {
     Scheduled,
 }
 
-fn is_time(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64)
-}
-
 /// The values a whole-number column can hold.
 fn integer_range(data_type: &DataType) -> Option<(i64, i64)> {
     Some(match data_type {
@@ -91,8 +96,24 @@ fn integer_range(data_type: &DataType) -> Option<(i64, i64)> {
     })
 }
 
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::Utf8View)
+}
+
 fn is_fractional(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _))
+}
+
+/// How `field` is made, which `key` of `options` says.
+fn of_field(
+    options: Option<&Options<'_>>,
+    key: &str,
+    field: &Field,
+) -> Result<Generator, OptionError> {
+    match options.map(|o| o.nested(key, &FIELD)).transpose()?.flatten() {
+        Some(nested) => of_mapping(&nested, field),
+        None => default_of(field),
+    }
 }
 
 fn default_of(field: &Field) -> Result<Generator, OptionError> {
@@ -102,7 +123,17 @@ fn default_of(field: &Field) -> Result<Generator, OptionError> {
     }
     Ok(match data_type {
         DataType::Boolean => Generator::Boolean,
-        DataType::Utf8 | DataType::Utf8View => Generator::Text { length: DEFAULT_TEXT as usize },
+        DataType::Utf8 | DataType::Utf8View => {
+            Generator::Text { length: DEFAULT_TEXT as usize, varies: false }
+        }
+        DataType::Binary => Generator::Bytes { length: DEFAULT_TEXT as usize, varies: false },
+        DataType::Struct(fields) => {
+            Generator::Row(fields.iter().map(|f| default_of(f)).collect::<Result<_, _>>()?)
+        }
+        DataType::List(element) => Generator::Array {
+            length: DEFAULT_ARRAY as usize,
+            element: Box::new(default_of(element)?),
+        },
         other if is_fractional(other) => Generator::Float { min: 0.0, max: 1.0 },
         other if is_time(other) => Generator::Now,
         other => {
@@ -123,13 +154,22 @@ fn of_mapping(options: &Options<'_>, field: &Field) -> Result<Generator, OptionE
         ("now", Kind::Now),
         ("scheduled", Kind::Scheduled),
     ];
-    let Some(kind) = options.choice("kind", &KINDS)? else {
-        return Err(options.missing("kind", "one of: sequence, random, now, scheduled"));
-    };
+    let kind = options.choice("kind", &KINDS)?.unwrap_or(Kind::Random);
     let allowed: &[&str] = match kind {
-        Kind::Sequence => &["kind", "start", "end", "step"],
-        Kind::Random => &["kind", "min", "max", "length", "values"],
-        Kind::Now | Kind::Scheduled => &["kind"],
+        Kind::Sequence => &["kind", "start", "end", "step", "nullRate"],
+        Kind::Random => &[
+            "kind",
+            "min",
+            "max",
+            "length",
+            "variableLength",
+            "values",
+            "maxPast",
+            "nullRate",
+            "fields",
+            "element",
+        ],
+        Kind::Now | Kind::Scheduled => &["kind", "nullRate"],
     };
     if let Some((key, _)) = options.entries().find(|(key, _)| !allowed.contains(key)) {
         let mut error = options
@@ -141,13 +181,28 @@ fn of_mapping(options: &Options<'_>, field: &Field) -> Result<Generator, OptionE
     let data_type = field.data_type();
     let unfit =
         || options.error("kind", format!("this kind cannot make values of type {data_type}"));
-    match kind {
+    let made = match kind {
         Kind::Sequence => sequence(options, field).unwrap_or_else(|| Err(unfit())),
         Kind::Random => random(options, field),
         Kind::Now if is_time(data_type) => Ok(Generator::Now),
         Kind::Now if *data_type == DataType::Int64 => Ok(Generator::Now),
         Kind::Scheduled if *data_type == DataType::Int64 => Ok(Generator::Scheduled),
         Kind::Now | Kind::Scheduled => Err(unfit()),
+    }?;
+    nullable(options, field, made)
+}
+
+fn nullable(
+    options: &Options<'_>,
+    field: &Field,
+    other: Generator,
+) -> Result<Generator, OptionError> {
+    let Some(rate) = options.get("nullRate") else { return Ok(other) };
+    match rate.as_f64().filter(|rate| (0.0..=1.0).contains(rate)) {
+        Some(0.0) => Ok(other),
+        Some(_) if !field.is_nullable() => Err(options.error("nullRate", "the column is NOT NULL")),
+        Some(rate) => Ok(Generator::Nullable { rate, other: Box::new(other) }),
+        None => Err(options.error("nullRate", "expected a number from 0 to 1")),
     }
 }
 
@@ -157,7 +212,9 @@ fn sequence(options: &Options<'_>, field: &Field) -> Option<Result<Generator, Op
     if is_time(data_type) {
         return Some(time_sequence(options));
     }
-    integer_range(data_type).map(|range| integer_sequence(options, range))
+    let of_numbers = is_fractional(data_type) || is_text(data_type);
+    let range = integer_range(data_type).or(of_numbers.then_some((i64::MIN, i64::MAX)));
+    range.map(|range| integer_sequence(options, range))
 }
 
 fn time_sequence(options: &Options<'_>) -> Result<Generator, OptionError> {
@@ -232,34 +289,67 @@ fn time(options: &Options<'_>, key: &str) -> Result<Option<i64>, OptionError> {
 fn random(options: &Options<'_>, field: &Field) -> Result<Generator, OptionError> {
     let data_type = field.data_type();
     let default = default_of(field)?;
-    let of_text = matches!(data_type, DataType::Utf8 | DataType::Utf8View);
+    let (of_text, of_bytes) = (is_text(data_type), *data_type == DataType::Binary);
     let of_numbers = integer_range(data_type).is_some() || is_fractional(data_type);
+    let of_array = matches!(data_type, DataType::List(_));
     for (key, fits) in [
-        ("length", of_text),
+        ("length", of_text || of_bytes || of_array),
+        ("variableLength", of_text || of_bytes),
         ("values", of_text),
         ("min", of_numbers || is_time(data_type)),
         ("max", of_numbers || is_time(data_type)),
+        ("maxPast", is_time(data_type)),
+        ("fields", matches!(data_type, DataType::Struct(_))),
+        ("element", of_array),
     ] {
         if !fits && options.get(key).is_some() {
             return Err(options.error(key, format!("`{key}` does not apply to {data_type}")));
         }
     }
-    if of_text {
-        return random_text(options);
-    }
-    if is_fractional(data_type) {
-        let number = |key: &str, default: f64| match options.get(key) {
-            None => Ok(default),
-            Some(value) => value.as_f64().ok_or_else(|| options.error(key, "expected a number")),
-        };
-        let (min, max) = (number("min", 0.0)?, number("max", 1.0)?);
-        if min > max {
-            return Err(options.error("max", "`max` is less than `min`"));
+    match data_type {
+        DataType::Struct(fields) => {
+            let names: Vec<_> = fields.iter().map(|f| f.name().as_str()).collect();
+            let nested = options.nested("fields", &names)?;
+            let made = fields.iter().map(|f| of_field(nested.as_ref(), f.name(), f));
+            Ok(Generator::Row(made.collect::<Result<_, _>>()?))
         }
-        return Ok(Generator::Float { min, max });
+        DataType::List(element) => {
+            let length = length(options, DEFAULT_ARRAY)?;
+            let element = Box::new(of_field(Some(options), "element", element)?);
+            Ok(Generator::Array { length, element })
+        }
+        _ if of_text => random_text(options),
+        _ if of_bytes => {
+            let varies = options.boolean("variableLength")?.unwrap_or(false);
+            Ok(Generator::Bytes { length: length(options, DEFAULT_TEXT)?, varies })
+        }
+        _ if is_fractional(data_type) => random_fraction(options),
+        _ if of_numbers || is_time(data_type) => random_integer(options, data_type),
+        _ => Ok(default),
     }
-    let (min, max) = match (integer_range(data_type), is_time(data_type)) {
-        (Some((least, most)), _) => {
+}
+
+fn random_fraction(options: &Options<'_>) -> Result<Generator, OptionError> {
+    let number = |key: &str, default: f64| match options.get(key) {
+        None => Ok(default),
+        Some(value) => value.as_f64().ok_or_else(|| options.error(key, "expected a number")),
+    };
+    let (min, max) = (number("min", 0.0)?, number("max", 1.0)?);
+    if min > max {
+        return Err(options.error("max", "`max` is less than `min`"));
+    }
+    Ok(Generator::Float { min, max })
+}
+
+/// Whole numbers, and times.
+fn random_integer(options: &Options<'_>, data_type: &DataType) -> Result<Generator, OptionError> {
+    if let Some(text) = options.string("maxPast")? {
+        let most = parse_duration_ms(text).and_then(|ms| u64::try_from(ms).ok());
+        let wrong = || options.error("maxPast", format!("`{text}` is not a duration such as 10s"));
+        return Ok(Generator::Past { most: most.ok_or_else(wrong)? });
+    }
+    let (min, max) = match integer_range(data_type) {
+        Some((least, most)) => {
             let min = options.integer("min")?.unwrap_or(0);
             let max = options.integer("max")?.unwrap_or(most);
             if min < least || max > most {
@@ -267,16 +357,26 @@ fn random(options: &Options<'_>, field: &Field) -> Result<Generator, OptionError
             }
             (min, max)
         }
-        (None, true) => match (time(options, "min")?, time(options, "max")?) {
+        None => match (time(options, "min")?, time(options, "max")?) {
             (Some(min), Some(max)) => (min, max),
-            _ => return Err(options.missing("min", "random times need `min` and `max`")),
+            _ => {
+                return Err(
+                    options.missing("min", "random times need `min` and `max`, or `maxPast`")
+                );
+            }
         },
-        (None, false) => return Ok(default),
     };
     if min > max {
         return Err(options.error("max", "`max` is less than `min`"));
     }
     Ok(Generator::Integer { min, max })
+}
+
+fn length(options: &Options<'_>, default: u64) -> Result<usize, OptionError> {
+    match options.count("length", 0)?.unwrap_or(default) {
+        length if length > MAX_TEXT => Err(options.error("length", format!("at most {MAX_TEXT}"))),
+        length => Ok(length as usize),
+    }
 }
 
 fn random_text(options: &Options<'_>) -> Result<Generator, OptionError> {
@@ -292,11 +392,8 @@ fn random_text(options: &Options<'_>) -> Result<Generator, OptionError> {
             _ => Err(options.error("values", "expected a list of texts")),
         };
     }
-    let length = options.count("length", 0)?.unwrap_or(DEFAULT_TEXT);
-    if length > MAX_TEXT {
-        return Err(options.error("length", format!("at most {MAX_TEXT}")));
-    }
-    Ok(Generator::Text { length: length as usize })
+    let varies = options.boolean("variableLength")?.unwrap_or(false);
+    Ok(Generator::Text { length: length(options, DEFAULT_TEXT)?, varies })
 }
 
 /// For the documentation and the job file's JSON Schema.
@@ -321,18 +418,22 @@ pub(super) fn info() -> ConnectorInfo {
                     "description": "Per column how it is made; others are random (times: now).",
                     "additionalProperties": {
                         "type": "object",
-                        "required": ["kind"],
                         "additionalProperties": false,
                         "properties": {
-                            "kind": { "type": "string", "enum": ["sequence", "random", "now", "scheduled"],
+                            "kind": { "type": "string", "enum": ["sequence", "random", "now", "scheduled"], "default": "random",
                                 "description": "scheduled: BIGINT, when the row was due, in microseconds since the epoch." },
                             "start": { "description": "sequence: first value (times: text or epoch ms)." },
                             "end": { "description": "sequence: last value, then it begins again." },
                             "step": { "description": "sequence: a number, or for times a duration such as 10ms." },
                             "min": { "description": "random: least value." },
                             "max": { "description": "random: largest value." },
-                            "length": { "type": "integer", "default": DEFAULT_TEXT, "description": "random text: how long." },
+                            "length": { "type": "integer", "default": DEFAULT_TEXT, "description": "random text, bytes or array: how long." },
+                            "variableLength": { "type": "boolean", "default": false, "description": "random text or bytes: from 1 to `length` long." },
                             "values": { "type": "array", "items": { "type": "string" }, "description": "random text: one of these." },
+                            "maxPast": { "type": "string", "description": "random times: how long before now at most, for example 10s." },
+                            "nullRate": { "type": "number", "minimum": 0, "maximum": 1, "default": 0, "description": "The share of NULLs." },
+                            "fields": { "type": "object", "description": "ROW: how its fields are made." },
+                            "element": { "type": "object", "description": "ARRAY: how its elements are made." },
                         }
                     }
                 },

@@ -33,15 +33,7 @@ pub(super) struct DatagenReader {
 
 impl DatagenReader {
     pub(super) fn new(options: DatagenOptions, schema: SchemaRef, clock: Arc<dyn Clock>) -> Self {
-        let row_bytes: usize = options
-            .generators
-            .iter()
-            .map(|g| match g {
-                Generator::Text { length } => length + 4,
-                Generator::Choice { .. } => 16,
-                _ => 8,
-            })
-            .sum();
+        let row_bytes: usize = options.generators.iter().map(Generator::width).sum();
         let batch_rows = (BATCH_BYTES / row_bytes.max(1)).max(1) as u64;
         let splits = VecDeque::new();
         let batch_rows = batch_rows.min(MAX_ROWS);

@@ -2,8 +2,11 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use model::ManualClock;
-use model::arrow::array::AsArray;
-use model::arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
+use model::arrow::array::{Array, AsArray};
+use model::arrow::datatypes::{
+    DataType, Decimal128Type, Field, Int64Type, Schema, Time32MillisecondType, TimeUnit,
+    TimestampMillisecondType,
+};
 use model::connector::{OptionError, SourceSpec};
 use model::source::{Assignment, Polled, ReaderContext, Source};
 use serde_json::{Value, json};
@@ -134,6 +137,74 @@ async fn sequences_begin_again_at_their_end() {
     assert_eq!(rows, ["{\"id\":-1}", "{\"id\":1}", "{\"id\":1}", "{\"id\":3}", "{\"id\":3}"]);
 }
 
+#[tokio::test]
+async fn rows_arrays_bytes_and_nulls_are_made() {
+    let inner = vec![
+        Field::new("name", DataType::Utf8, true),
+        Field::new("price", DataType::Decimal128(6, 2), true),
+    ];
+    let texts = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("r", DataType::Struct(inner.into()), true),
+        Field::new("l", texts, true),
+        Field::new("y", DataType::Binary, true),
+        Field::new("n", DataType::Int32, true),
+        Field::new("v", DataType::Utf8, true),
+        Field::new("q", DataType::Utf8, true),
+        Field::new("t", DataType::Timestamp(TimeUnit::Millisecond, None), true),
+        Field::new("o", DataType::Time32(TimeUnit::Millisecond), true),
+    ]));
+    let options = json!({ "rows": 1000, "splits": 1, "fields": {
+        "r": { "fields": { "name": { "length": 5 }, "price": { "min": 1, "max": 2.5 } } },
+        "l": { "length": 2, "element": { "values": ["x", "y"], "nullRate": 0.5 } },
+        "y": { "length": 7 },
+        "n": { "max": 9, "nullRate": 0.25 },
+        "v": { "length": 4, "variableLength": true },
+        "q": { "kind": "sequence", "start": 8 },
+        "t": { "maxPast": "10s" },
+    } });
+    let spec = SourceSpec {
+        connector: "datagen".to_owned(),
+        options,
+        declared_schema: Some(schema),
+        projection: None,
+        pushdown: Default::default(),
+    };
+    let source = source(&spec).unwrap();
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let context = ReaderContext { subtask: 0, parallelism: 1, clock };
+    let mut reader = source.reader(context).unwrap();
+    let Assignment::Splits(splits) = source.enumerator(1, None).unwrap().assign(0) else {
+        panic!("no splits")
+    };
+    reader.add_splits(splits).unwrap();
+    let Polled::Batch(batch) = reader.poll().await.unwrap() else { panic!("no rows") };
+    assert_eq!(batch.num_rows(), 1000);
+    let column = |name: &str| batch.column_by_name(name).unwrap();
+
+    let row = column("r").as_struct();
+    assert!(row.column(0).as_string::<i32>().iter().all(|name| name.unwrap().len() == 5));
+    let prices = row.column(1).as_primitive::<Decimal128Type>().values();
+    assert!(prices.iter().all(|price| (100..=250).contains(price)));
+    let list = column("l").as_list::<i32>();
+    assert!(list.offsets().windows(2).all(|ends| ends[1] - ends[0] == 2));
+    let elements = list.values().as_string::<i32>();
+    assert!(elements.iter().flatten().all(|text| text == "x" || text == "y"));
+    assert!((800..1200).contains(&elements.null_count()));
+    assert!(column("y").as_binary::<i32>().iter().all(|bytes| bytes.unwrap().len() == 7));
+    assert!((200..300).contains(&column("n").null_count()));
+    let mut lengths: Vec<_> =
+        column("v").as_string::<i32>().iter().map(|text| text.unwrap().len()).collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    assert_eq!(lengths, [1, 2, 3, 4]);
+    assert_eq!(column("q").as_string::<i32>().value(1), "9");
+    let times = column("t").as_primitive::<TimestampMillisecondType>().values();
+    assert!(times.iter().all(|at| (990_000..=1_000_000).contains(at)));
+    assert!(times.iter().any(|at| *at < 992_000));
+    assert_eq!(column("o").as_primitive::<Time32MillisecondType>().value(5), 1_000_000);
+}
+
 #[test]
 fn mistakes_are_named() {
     let mistake = |options: Value| made(options, None).err().unwrap();
@@ -143,7 +214,11 @@ fn mistakes_are_named() {
     assert_eq!(mistake(json!({ "rows": -1 })).path, ["rows"]);
     let error = mistake(json!({ "fields": { "idd": {} } }));
     assert_eq!(error.path, ["fields", "idd"]);
-    assert_eq!(of("id", json!({ "start": 1 })).message, "option `kind` is missing");
+    assert_eq!(of("id", json!({ "start": 1 })).message, "`start` has no meaning for this kind");
+    assert_eq!(of("id", json!({ "nullRate": 0.5 })).message, "the column is NOT NULL");
+    assert_eq!(of("id", json!({ "nullRate": 2 })).path, ["fields", "id", "nullRate"]);
+    assert_eq!(of("ts", json!({ "maxPast": "10 apples" })).path, ["fields", "ts", "maxPast"]);
+    assert_eq!(of("s", json!({ "element": {} })).path, ["fields", "s", "element"]);
     assert_eq!(of("id", json!({ "kind": "sequnce" })).path, ["fields", "id", "kind"]);
     assert_eq!(
         of("x", json!({ "kind": "random", "max": 1_i64 << 40 })).path,
@@ -155,7 +230,7 @@ fn mistakes_are_named() {
     );
     assert_eq!(of("x", json!({ "kind": "random", "length": 2 })).path, ["fields", "x", "length"]);
     assert_eq!(of("x", json!({ "kind": "now" })).path, ["fields", "x", "kind"]);
-    assert_eq!(of("s", json!({ "kind": "sequence" })).path, ["fields", "s", "kind"]);
+    assert_eq!(of("b", json!({ "kind": "sequence" })).path, ["fields", "b", "kind"]);
     assert_eq!(of("s", json!({ "kind": "random", "values": [1] })).path, ["fields", "s", "values"]);
     assert_eq!(
         of("ts", json!({ "kind": "sequence", "start": "x" })).path,

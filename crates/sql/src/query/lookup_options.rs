@@ -23,23 +23,18 @@ pub(crate) const MAX_RETRIES: &str = "lookup.max-retries";
 /// How often the table is read again; `None`: once. Refuses options that do not fit.
 pub(crate) fn refresh_ms(table: &CreateTable) -> Result<Option<i64>, SqlDiagnostic> {
     let option = |key: &str| table.options.iter().find(|o| o.key == key);
+    // `NONE` is Flink's default, and so means as much as nothing said.
     let cache = option(CACHE).map(|o| (o, o.value.trim().to_uppercase()));
+    let cache = cache.filter(|(_, kind)| kind != "NONE");
     let partial = match &cache {
         None => option(EXPIRE_AFTER_WRITE).is_some() || option(MAX_ROWS).is_some(),
         Some((_, kind)) if kind == "FULL" => false,
         Some((_, kind)) if kind == "PARTIAL" => true,
-        Some((at, kind)) if kind == "NONE" => {
-            let message =
-                "'lookup.cache' is 'NONE', but a file cannot be searched anew for every row";
-            let help = "write 'PARTIAL' with 'lookup.partial-cache.expire-after-write', or 'FULL'";
-            return Err(error("E0402", at.value_at.clone(), message, help));
-        }
-        Some((at, _)) => return Err(refused(at, "'FULL' or 'PARTIAL'")),
+        Some((at, _)) => return Err(refused(at, "'NONE', 'PARTIAL' or 'FULL'")),
     };
     for found in table.options.iter().filter(|o| o.key.starts_with("lookup.")) {
         let other = if partial { "lookup.full-cache." } else { "lookup.partial-cache." };
-        if cache.is_some() && found.key.starts_with(other) {
-            let kind = if partial { "PARTIAL" } else { "FULL" };
+        if let Some((_, kind)) = cache.as_ref().filter(|_| found.key.starts_with(other)) {
             let message = format!("'{}' means nothing with 'lookup.cache' = '{kind}'", found.key);
             return Err(error("E0402", found.key_at.clone(), message, "remove one of them"));
         }

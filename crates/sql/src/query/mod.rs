@@ -10,6 +10,7 @@ mod aggregates;
 mod alter;
 mod catalog;
 mod create_table;
+mod datagen;
 mod dialect;
 mod errors;
 mod expr_text;

@@ -7,6 +7,7 @@ use planner::sql::SqlDiagnostic;
 use serde_json::{Map, Value, json};
 
 use super::create_table::{ColumnKind, CreateTable, OptionDef};
+use super::datagen;
 use super::lookup_options as lookup;
 use super::script::error;
 
@@ -23,6 +24,8 @@ pub(crate) struct Native {
 pub(crate) enum Form {
     Text,
     Number,
+    /// A whole number, or one with a fraction.
+    Decimal,
     Flag,
     /// `60 s`, `1min`: without the blank.
     Duration,
@@ -164,8 +167,7 @@ pub(crate) fn native(
         if option.key == connector.key {
             continue;
         }
-        if connector.value == "datagen" && option.key.starts_with("fields.") {
-            datagen_field(option, index, &mut out)?;
+        if connector.value == "datagen" && option.key.starts_with(datagen::PREFIX) {
             continue;
         }
         let Some((_, path, form)) = rules.iter().find(|(key, ..)| *key == option.key) else {
@@ -196,6 +198,7 @@ pub(crate) fn native(
     match connector.value.as_str() {
         "filesystem" => finish_filesystem(&mut out, table, role),
         "nexmark" => finish_nexmark(table, &mut out),
+        "datagen" => datagen::finish(table, &mut out)?,
         _ => {}
     }
     Ok(out)
@@ -267,7 +270,7 @@ fn put(options: &mut Value, path: &str, value: Value) {
     *place = value;
 }
 
-fn value(option: &OptionDef, form: Form) -> Result<Value, SqlDiagnostic> {
+pub(super) fn value(option: &OptionDef, form: Form) -> Result<Value, SqlDiagnostic> {
     let text = option.value.trim();
     let refuse = |what: &str| {
         let message = format!("'{}' is '{}', but must be {what}", option.key, option.value);
@@ -276,6 +279,11 @@ fn value(option: &OptionDef, form: Form) -> Result<Value, SqlDiagnostic> {
     Ok(match form {
         Form::Text | Form::Ignored => json!(option.value),
         Form::Number => json!(text.parse::<i64>().map_err(|_| refuse("a whole number"))?),
+        Form::Decimal => match (text.parse::<i64>(), text.parse::<f64>()) {
+            (Ok(whole), _) => json!(whole),
+            (_, Ok(number)) if number.is_finite() => json!(number),
+            _ => return Err(refuse("a number")),
+        },
         Form::Flag => match text.to_lowercase().as_str() {
             "true" => json!(true),
             "false" => json!(false),
@@ -301,37 +309,4 @@ pub(crate) fn duration(text: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("{number}{unit}"))
-}
-
-/// `fields.<column>.<what>`.
-fn datagen_field(option: &OptionDef, index: usize, out: &mut Native) -> Result<(), SqlDiagnostic> {
-    let rest = &option.key["fields.".len()..];
-    let Some((column, what)) = rest.rsplit_once('.') else {
-        let message = format!("'{}' names no setting of a column", option.key);
-        let help = "for example 'fields.id.kind' = 'sequence'";
-        return Err(error("E0402", option.key_at.clone(), message, help));
-    };
-    let (name, form) = match what {
-        "kind" => ("kind", Form::Text),
-        "start" => ("start", Form::Number),
-        "end" => ("end", Form::Number),
-        "min" => ("min", Form::Number),
-        "max" => ("max", Form::Number),
-        "length" => ("length", Form::Number),
-        other => {
-            let message = format!("datagen has no setting '{other}' of a column");
-            let help = "settings: kind, start, end, min, max, length";
-            return Err(error("E0402", option.key_at.clone(), message, help));
-        }
-    };
-    let value = value(option, form)?;
-    if !out.options["fields"].is_object() {
-        out.options["fields"] = json!({});
-    }
-    if !out.options["fields"][column].is_object() {
-        out.options["fields"][column] = json!({});
-    }
-    out.options["fields"][column][name] = value;
-    out.origin.push((format!("fields.{column}.{name}"), index));
-    Ok(())
 }

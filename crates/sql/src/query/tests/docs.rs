@@ -29,6 +29,7 @@ fn options() -> String {
             let value = match form {
                 Form::Text | Form::Ignored => "text",
                 Form::Number => "whole number",
+                Form::Decimal => "number",
                 Form::Flag => "`true` or `false`",
                 Form::Duration => "duration (`10 s`)",
                 Form::Size => "size (`128MB`)",
@@ -43,10 +44,16 @@ fn options() -> String {
             let _ = writeln!(out, "| `{key}` | {value} | {here} |");
         }
         if *connector == "datagen" {
-            let _ = writeln!(
-                out,
-                "| `fields.<column>.kind` | `random` or `sequence` | `fields.<column>.kind` |\n\
-                 | `fields.<column>.min`, `max`, `start`, `end`, `length` | whole number | the same |"
+            for (key, ours, _, value) in crate::query::datagen::SETTINGS {
+                let _ = writeln!(
+                    out,
+                    "| `fields.<column>.{key}` | {value} | `fields.<column>.{ours}` |"
+                );
+            }
+            out.push_str(
+                "\nA column of which nothing is said is random. A field of a ROW is `fields.<column>.<field>.<..>`, \
+                 the elements of an ARRAY are `fields.<column>.element.<..>`; MAP and MULTISET cannot be made. \
+                 Without `rows-per-second` there are 10000, with `0` as many as are taken.\n",
             );
         }
     }
