@@ -46,6 +46,19 @@ impl Catalog {
         let views = self.views.keys().chain(self.inputs.keys());
         self.tables.keys().chain(views).cloned().collect()
     }
+
+    /// The columns of a table or view that a query sees; `None` where only its source knows.
+    pub(crate) fn column_names(&self, name: &str) -> Option<Vec<String>> {
+        if let Some(view) = self.views.get(name) {
+            return Some(view.plan.schema().fields().iter().map(|f| f.name().clone()).collect());
+        }
+        if let Some(input) = self.inputs.get(name) {
+            return Some(input.schema.fields().iter().map(|f| f.name().clone()).collect());
+        }
+        let columns = &self.tables.get(name)?.columns;
+        let names = columns.iter().map(|column| column.name.clone());
+        (!columns.is_empty()).then(|| names.collect())
+    }
 }
 
 /// How a table is read: the source, then computed columns, then the watermark.

@@ -23,6 +23,7 @@ mod like;
 mod lookup_options;
 mod marks;
 mod match_recognize;
+mod natural;
 mod nearer;
 mod optimize;
 mod options;
@@ -321,7 +322,8 @@ impl Session<'_> {
 
     /// The plan of a query as SqlToRel makes it.
     fn analysed(&mut self, tokens: &Range<usize>) -> Result<LogicalPlan, SqlDiagnostic> {
-        let (query, notes) = parse::query(self.script, tokens)?;
+        let columns_of = |name: &str| self.catalog.column_names(name);
+        let (query, notes) = parse::query(self.script, tokens, &columns_of)?;
         self.used_hints.extend(notes.used_hints);
         for doubt in notes.warnings {
             if !self.plan.warnings.contains(&doubt) {

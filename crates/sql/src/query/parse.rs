@@ -16,6 +16,7 @@ use super::dialect::DIALECT;
 use super::forms;
 use super::hints::{self, HintedTable};
 use super::match_recognize;
+use super::natural::{self, ColumnsOf};
 use super::order;
 use super::script::{Script, error};
 use super::sets;
@@ -32,6 +33,7 @@ pub(crate) const BY_GROUP: &str = "BY_GROUP";
 pub(crate) fn query(
     script: &Script<'_>,
     tokens: &Range<usize>,
+    columns_of: ColumnsOf<'_>,
 ) -> Result<(Query, Notes), SqlDiagnostic> {
     if tokens.len() > MAX_TOKENS {
         let message = format!("the statement has more than {MAX_TOKENS} words and symbols");
@@ -57,6 +59,7 @@ pub(crate) fn query(
         spelling::rewrite_node(node);
         ControlFlow::Continue(())
     });
+    natural::name_columns(&mut query, columns_of);
     let mut notes = Notes::default();
     rewrite_query(&mut query, &mut notes, script);
     spelling::fetch_as_limit(&mut query);
