@@ -54,6 +54,11 @@ impl CheckpointStorage {
         &self.opened.uri
     }
 
+    /// The objects are files of a directory of this machine.
+    pub fn is_local(&self) -> bool {
+        self.opened.local_root.is_some()
+    }
+
     /// URI of a checkpoint's folder.
     pub fn checkpoint_uri(&self, job: JobId, checkpoint: CheckpointId) -> String {
         format!("{}/{}", self.opened.uri, folder(job, checkpoint))

@@ -18,6 +18,7 @@ use model::fault::FaultPoint;
 use model::key_group::KeyGroupRange;
 use model::source::Split;
 use model::{CheckpointId, Clock, Error, ErrorKind, ExecutionAttemptId, JobId, Result};
+use state::Compression;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,8 @@ pub trait SnapshotStore: Send + Sync {
     ) -> Result<StoredObject>;
     /// The bytes of a handle whose location is an object, length and checksum verified.
     async fn get(&self, handle: &StateHandle) -> Result<Bytes>;
+    /// What pays where the objects lie.
+    fn compression(&self) -> Compression;
 }
 
 /// Everything frozen at one barrier.
@@ -288,8 +291,10 @@ async fn store_operator(
     let (send, mut parts) = mpsc::channel::<Result<Bytes>>(PARTS_READY);
     // Encoding a large state keeps a thread busy; not one that serves calls.
     let inline: usize = frozen.earlier().iter().map(inline_bytes).sum();
+    let compression = context.store.compression();
     let encoding = tokio::task::spawn_blocking(move || {
-        let encoded = frozen.encode_to(&mut |part| send.blocking_send(Ok(part)).is_ok());
+        let encoded =
+            frozen.encode_to(compression, &mut |part| send.blocking_send(Ok(part)).is_ok());
         if let Err(error) = encoded {
             // Nobody there: the upload failed first, and says why.
             let _ = send.blocking_send(Err(error));

@@ -21,7 +21,7 @@ use crate::pane_cold::start_cold_key;
 use crate::removed::FrozenKeys;
 use crate::section_writer::{BATCH_ROWS, SectionWriter};
 use crate::shape::TableShape;
-use crate::snapshot_file::{ColumnSchema, FileWriter, Header, Section, SectionSchema};
+use crate::snapshot_file::{ColumnSchema, Compression, FileWriter, Header, Section, SectionSchema};
 use crate::{Column, Table};
 
 /// The state of one operator in one subtask at one moment: what the files of earlier snapshots
@@ -264,10 +264,13 @@ impl Frozen {
         StoredFile(Arc::clone(&self.link.stored))
     }
 
-    /// The snapshot file in one piece, see [`Self::encode_to`]. For tests and small state.
+    /// The snapshot file in one piece, see [`Self::encode_to`]. For tests: of a chain's files
+    /// every other one is compressed.
     pub fn encode(self) -> Result<Vec<u8>> {
         let mut file = Vec::new();
-        self.encode_to(&mut |part| {
+        let compressed = self.link.position.is_multiple_of(2);
+        let compression = if compressed { Compression::Lz4 } else { Compression::None };
+        self.encode_to(compression, &mut |part| {
             file.extend_from_slice(&part);
             true
         })?;
@@ -277,8 +280,12 @@ impl Frozen {
     /// Hands the snapshot file on in parts of [`crate::PART_BYTES`], the last one smaller, at
     /// least one; so much and one batch are held at once. Stops with an error when `put`
     /// answers `false`. Takes time with the state's size: not for the task's thread.
-    pub fn encode_to(mut self, put: &mut dyn FnMut(Bytes) -> bool) -> Result<()> {
-        let mut file = FileWriter::start(put);
+    pub fn encode_to(
+        mut self,
+        compression: Compression,
+        put: &mut dyn FnMut(Bytes) -> bool,
+    ) -> Result<()> {
+        let mut file = FileWriter::start(compression, put);
         let mut sections = Vec::new();
         for table in std::mem::take(&mut self.tables) {
             table.write(&mut self.cold, &mut file, &mut sections)?;

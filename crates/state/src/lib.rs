@@ -33,7 +33,7 @@ pub use counts::Counts;
 pub use frozen::{Frozen, StoredFile};
 pub use log::{Log, LogBatch};
 pub use pane::Pane;
-pub use snapshot_file::PART_BYTES;
+pub use snapshot_file::{Compression, PART_BYTES};
 pub use store::{LogId, StateStore, StoreOptions, TableId};
 pub use table::Table;
 

@@ -1,5 +1,5 @@
-//! Writes one section of a snapshot file: rows as compressed record batches, small ones
-//! collected first. Called by `frozen`.
+//! Writes one section of a snapshot file: rows as record batches, small ones collected
+//! first, compressed where that pays. Called by `frozen`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
 use model::Result;
 use model::key_group::hash_arrays;
 
-use crate::snapshot_file::{FileWriter, Section, SectionSchema};
+use crate::snapshot_file::{Compression, FileWriter, Section, SectionSchema};
 
 /// Rows per record batch of a section.
 pub(crate) const BATCH_ROWS: usize = 16 * 1024;
@@ -44,8 +44,11 @@ impl<'a, 'b> SectionWriter<'a, 'b> {
             batches: Vec::new(),
             removed: Vec::new(),
         };
-        let options =
-            IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+        let compression = match file.compression {
+            Compression::None => None,
+            Compression::Lz4 => Some(CompressionType::LZ4_FRAME),
+        };
+        let options = IpcWriteOptions::default().try_with_compression(compression)?;
         let writer = StreamWriter::try_new_with_options(file, &stream, options)?;
         let (pending, pending_rows) = (Vec::new(), 0);
         Ok(Self { writer, schema: stream, key_columns, pending, pending_rows, section })

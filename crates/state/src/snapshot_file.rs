@@ -6,7 +6,7 @@
 //! ```
 //! Each section is an Arrow IPC stream; the header names its place counted from the end of the
 //! magic. It comes last, so that a large state goes out while it is encoded. The streams'
-//! buffers are compressed (LZ4). Section columns: `$hash` (NULL: that of the key columns),
+//! buffers may be compressed (LZ4; each says so itself). Section columns: `$hash` (NULL: that of the key columns),
 //! `$namespace`, then keys and values, or the log's columns.
 //!
 //! The header also names the file's position in its chain (1: a base, which stands for itself)
@@ -150,6 +150,15 @@ impl fmt::Display for SectionSchema {
     }
 }
 
+/// Whether what is written is made smaller first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// For a local disk: its page cache takes bytes faster than they are made fewer.
+    None,
+    /// For whatever lies behind a network.
+    Lz4,
+}
+
 /// Takes the parts of a file in order. `false`: nobody wants the rest.
 pub(crate) type PutPart<'a> = &'a mut dyn FnMut(Bytes) -> bool;
 
@@ -161,11 +170,13 @@ pub(crate) struct FileWriter<'a> {
     pub(crate) written: u64,
     crc: u32,
     put: PutPart<'a>,
+    pub(crate) compression: Compression,
 }
 
 impl<'a> FileWriter<'a> {
-    pub(crate) fn start(put: PutPart<'a>) -> Self {
-        Self { part: MAGIC.to_vec(), buffers: PartBuffers::default(), written: 0, crc: 0, put }
+    pub(crate) fn start(compression: Compression, put: PutPart<'a>) -> Self {
+        let (part, buffers) = (MAGIC.to_vec(), PartBuffers::default());
+        Self { part, buffers, written: 0, crc: 0, put, compression }
     }
 
     /// Writes the header and the checksum behind the sections.

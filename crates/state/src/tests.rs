@@ -302,6 +302,40 @@ fn rows_that_are_hashed_by_other_columns_than_their_keys_keep_their_hashes() {
 }
 
 #[test]
+fn a_compressed_snapshot_is_smaller_and_says_the_same() {
+    let fields = [Field::new("k", DataType::Int64, true)];
+    let open = |files| {
+        let mut store = StateStore::open(options("count"), files).unwrap();
+        let table = store.table("t", &fields, &[ValueType::I64]).unwrap();
+        (store, table)
+    };
+    let keys: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(0..5000))];
+    let (mut hashes, mut slots) = (Vec::new(), Vec::new());
+    hash_arrays(keys.iter(), 5000, &mut hashes).unwrap();
+    let mut lengths = Vec::new();
+    for compression in [Compression::None, Compression::Lz4] {
+        let (mut store, table) = open(Vec::new());
+        let pane = store.table_mut(table).pane(0).unwrap();
+        pane.upsert(&hashes, &keys, None, &mut slots).unwrap();
+        slots.iter().for_each(|slot| pane.i64(0)[*slot as usize] = i64::from(*slot) * 3);
+        let mut file = Vec::new();
+        let frozen = store.snapshot(Watermark(1)).unwrap();
+        let mut put = |part: Bytes| {
+            file.extend_from_slice(&part);
+            true
+        };
+        frozen.encode_to(compression, &mut put).unwrap();
+        lengths.push(file.len());
+        let (mut store, table) = open(vec![file.into()]);
+        let pane = store.table_mut(table).pane(0).unwrap();
+        pane.find(&hashes, &keys, None, &mut slots).unwrap();
+        let values: Vec<i64> = slots.iter().map(|slot| pane.i64(0)[*slot as usize]).collect();
+        assert_eq!(values, (0..5000).map(|n| n * 3).collect::<Vec<_>>());
+    }
+    assert!(lengths[1] * 2 < lengths[0], "{lengths:?} bytes");
+}
+
+#[test]
 fn a_frozen_snapshot_and_a_store_can_go_to_another_thread() {
     fn is_send<T: Send + 'static>() {}
     is_send::<Frozen>();

@@ -10,6 +10,7 @@ use futures::stream::BoxStream;
 use model::deployment::StateHandle;
 use model::{CheckpointId, JobId, Result};
 use runtime::task::{SnapshotStore, StoredObject};
+use state::Compression;
 
 /// Opened storages by URI. A process sees few of them.
 #[derive(Default)]
@@ -51,5 +52,9 @@ impl SnapshotStore for JobSnapshots {
 
     async fn get(&self, handle: &StateHandle) -> Result<Bytes> {
         self.storage.read_state(self.job, handle).await
+    }
+
+    fn compression(&self) -> Compression {
+        if self.storage.is_local() { Compression::None } else { Compression::Lz4 }
     }
 }

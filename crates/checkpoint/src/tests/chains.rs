@@ -98,6 +98,7 @@ pub(super) async fn suite(storage: &CheckpointStorage) {
 #[tokio::test]
 async fn objects_that_are_not_the_jobs_are_refused() {
     let storage = CheckpointStorage::open("memory://not-ours").unwrap();
+    assert!(!storage.is_local());
     let own = state(&storage, 1).await;
     commit(&storage, 1, &[&own]).await;
     let other = "fedcba9876543210fedcba9876543210/shared/1-x.state";
@@ -186,6 +187,7 @@ async fn a_crash_between_two_deletions_loses_nothing_that_is_named() {
 async fn what_a_killed_writer_left_on_a_disk_goes() {
     let directory = tempfile::tempdir().unwrap();
     let storage = CheckpointStorage::open(directory.path().to_str().unwrap()).unwrap();
+    assert!(storage.is_local());
     let one = state(&storage, 1).await;
     commit(&storage, 1, &[&one]).await;
     commit(&storage, 2, &[&one]).await;

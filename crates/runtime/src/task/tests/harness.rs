@@ -107,6 +107,9 @@ impl SnapshotStore for MemoryStore {
         let objects = self.objects.lock().unwrap();
         objects.get(path).cloned().ok_or_else(|| Error::external(format!("no {path}")))
     }
+    fn compression(&self) -> state::Compression {
+        state::Compression::Lz4
+    }
 }
 
 pub type Answer = (ExecutionAttemptId, CheckpointId, std::result::Result<SubtaskSnapshot, Error>);
