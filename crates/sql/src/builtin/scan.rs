@@ -87,7 +87,7 @@ impl Scan {
     pub(super) fn find(&self, text: &str, places: &mut [usize]) -> Outcome {
         let allowance = Cell::new(4 * text.len() + 256);
         let mut from = 0;
-        for at in self.literal.find_iter(text.as_bytes()) {
+        for at in self.occurrences(text.as_bytes()) {
             let Some(last) = at.checked_sub(self.before.0) else { continue };
             for start in from.max(at.saturating_sub(self.before.1))..=last {
                 if !text.is_char_boundary(start) {
@@ -104,6 +104,16 @@ impl Scan {
             from = from.max(last + 1);
         }
         Outcome::None
+    }
+
+    /// Where the literal stands, also where it overlaps itself.
+    fn occurrences<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = usize> + use<'_, 't> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let at = next + self.literal.find(text.get(next..)?)?;
+            next = at + 1;
+            Some(at)
+        })
     }
 
     /// Where the match that starts at `at` with step `index` ends.
@@ -381,6 +391,17 @@ mod tests {
     }
 
     #[test]
+    fn literals_that_overlap_themselves_are_all_looked_at() {
+        let scan = Scan::new("aa$", 1).unwrap();
+        assert_eq!(scanned(&scan, "aaa"), Some(vec!["aa".to_owned()]));
+        let scan = Scan::new("(=)a=a(&)", 3).unwrap();
+        assert_eq!(
+            scanned(&scan, "=a=a=a&").map(|groups| groups[0].clone()).as_deref(),
+            Some("=a=a&")
+        );
+    }
+
+    #[test]
     fn a_text_that_would_be_read_over_and_over_is_left_to_the_regular_expression() {
         let scan = Scan::new("a=([^&]*)&", 2).unwrap();
         let text = "a=".repeat(10_000);
@@ -391,6 +412,8 @@ mod tests {
     fn part() -> impl Strategy<Value = &'static str> {
         prop::sample::select(vec![
             "a",
+            "aa",
+            "a=a",
             "=",
             "b=",
             "é",
@@ -421,7 +444,7 @@ mod tests {
         #[test]
         fn a_scan_finds_what_the_regular_expression_finds(
             parts in prop::collection::vec(part(), 1..6),
-            texts in prop::collection::vec("[ab&=é1]{0,12}", 1..12),
+            texts in prop::collection::vec("[ab&=é1]{0,12}|(a=?){0,6}&?", 1..12),
         ) {
             let pattern = parts.concat();
             let regex = Regex::new(&pattern).unwrap();
