@@ -75,7 +75,7 @@ fn build_operator(node: &OperatorNode, expressions: &dyn Expressions) -> Result<
         OperatorSpec::Watermark { column, delay_ms, idle_timeout_ms } => Box::new(
             watermark::WatermarkGenerator::new(column, *delay_ms, *idle_timeout_ms, input(0)?)?,
         ),
-        OperatorSpec::Union => Box::new(union::Union),
+        OperatorSpec::Union => Box::new(union::Union::new(node.output.clone())),
         OperatorSpec::WindowAggregate(spec) => window_aggregate::window_aggregate(spec, input(0)?)?,
         OperatorSpec::KeyedAggregate(spec) => keyed_aggregate::keyed_aggregate(spec, input(0)?)?,
         OperatorSpec::WindowJoin(spec) => {
