@@ -28,7 +28,7 @@ e2e: build ## Only the process tests (real job managers, task managers, S3, SIGK
 bench: build ## Measure throughput, latency, checkpoints and recovery; writes target/bench/
 	@scripts/bench.py $(BENCH)
 
-bench-flink: build ## Run the Nexmark queries on Weir and on real Flink in turn (hours; Java 17)
+bench-flink: build ## Run the Nexmark queries on Weir and on real Flink in turn (an hour and more; Java 17)
 	@python3 scripts/bench_flink $(BENCH)
 
 sql-cases: ## Run the SQL cases four ways each, and thousands of random queries, against DuckDB's rows

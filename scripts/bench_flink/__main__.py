@@ -212,7 +212,8 @@ def main():
     arguments.add_argument("--queries", default=",".join(EVENTS), help="such as q0,q5")
     arguments.add_argument("--parts", default="throughput,json,latency,sweeps")
     arguments.add_argument("--runs", type=int, default=3, help="of each figure (3)")
-    arguments.add_argument("--scale", type=float, default=1.0, help="of the number of events per Flink run (1)")
+    arguments.add_argument("--scale", type=float, default=0.25,
+                           help="of the events that keep Flink busy for half a minute (0.25)")
     arguments.add_argument("--resume", action="store_true",
                            help="keep the figures of target/bench/flink.json and add what is missing")
     arguments.add_argument("--no-docs", action="store_true", help="leave docs/benchmarks.md alone")
