@@ -255,18 +255,15 @@ fn name_items(select: &mut Select) {
     for (index, item) in select.projection.iter_mut().enumerate() {
         let SelectItem::UnnamedExpr(expr) = item else { continue };
         let text = expr.to_string();
+        let before = seen.iter().filter(|earlier| **earlier == text).count();
         let alias = match &*expr {
             Expr::CompoundIdentifier(parts) => {
                 let nested = parts.len() > 2 || !relations.contains(&parts[0].value);
                 // A view over one relation has the plain name, too.
-                let again = seen.contains(&text);
-                let renamed =
-                    |n: &Ident| if again { Ident::new(format!("{}0", n.value)) } else { n.clone() };
-                (nested || again).then(|| parts.last().map(renamed)).flatten()
+                let renamed = |n: &Ident| again(n, before);
+                (nested || before > 0).then(|| parts.last().map(renamed)).flatten()
             }
-            Expr::Identifier(name) => {
-                seen.contains(&text).then(|| Ident::new(format!("{}0", name.value)))
-            }
+            Expr::Identifier(name) => (before > 0).then(|| again(name, before)),
             _ => Some(Ident::new(format!("EXPR${index}"))),
         };
         seen.push(text);
@@ -274,6 +271,14 @@ fn name_items(select: &mut Select) {
             let alias = Ident { quote_style: Some('`'), ..alias };
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
         }
+    }
+}
+
+/// Flink's names of a column that is selected again: `id`, `id0`, `id1`.
+fn again(name: &Ident, before: usize) -> Ident {
+    match before.checked_sub(1) {
+        Some(number) => Ident::new(format!("{}{number}", name.value)),
+        None => name.clone(),
     }
 }
 
