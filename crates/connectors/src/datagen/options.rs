@@ -14,11 +14,9 @@ use super::generator::{Generator, is_time};
 use crate::options::{Options, WithHelp, parse_duration_ms};
 
 const KNOWN: [&str; 5] = ["rowsPerSecond", "rows", "seed", "splits", "fields"];
-const FIELD: [&str; 13] = [
+/// What may be said of a column whose values are random; and of one that counts.
+const RANDOM: [&str; 10] = [
     "kind",
-    "start",
-    "end",
-    "step",
     "min",
     "max",
     "length",
@@ -29,6 +27,7 @@ const FIELD: [&str; 13] = [
     "fields",
     "element",
 ];
+const SEQUENCE: [&str; 5] = ["kind", "start", "end", "step", "nullRate"];
 const DEFAULT_TEXT: u64 = 8;
 const DEFAULT_ARRAY: u64 = 3;
 /// A batch of longer texts would outgrow what a task buffers.
@@ -110,7 +109,9 @@ fn of_field(
     key: &str,
     field: &Field,
 ) -> Result<Generator, OptionError> {
-    match options.map(|o| o.nested(key, &FIELD)).transpose()?.flatten() {
+    // `kind` decides which of them have a meaning.
+    let known: Vec<_> = RANDOM.iter().chain(&SEQUENCE[1..4]).copied().collect();
+    match options.map(|o| o.nested(key, &known)).transpose()?.flatten() {
         Some(nested) => of_mapping(&nested, field),
         None => default_of(field),
     }
@@ -156,19 +157,8 @@ fn of_mapping(options: &Options<'_>, field: &Field) -> Result<Generator, OptionE
     ];
     let kind = options.choice("kind", &KINDS)?.unwrap_or(Kind::Random);
     let allowed: &[&str] = match kind {
-        Kind::Sequence => &["kind", "start", "end", "step", "nullRate"],
-        Kind::Random => &[
-            "kind",
-            "min",
-            "max",
-            "length",
-            "variableLength",
-            "values",
-            "maxPast",
-            "nullRate",
-            "fields",
-            "element",
-        ],
+        Kind::Sequence => &SEQUENCE,
+        Kind::Random => &RANDOM,
         Kind::Now | Kind::Scheduled => &["kind", "nullRate"],
     };
     if let Some((key, _)) = options.entries().find(|(key, _)| !allowed.contains(key)) {

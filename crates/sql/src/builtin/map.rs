@@ -140,8 +140,8 @@ fn str_to_map(call: &Call<'_>) -> Result<ArrayRef> {
             return datafusion_common::exec_err!("a delimiter of STR_TO_MAP is no pattern");
         };
         let mut known: Vec<(&str, Option<&str>)> = Vec::new();
-        for pair in between.regex().split(texts.value(row)) {
-            let mut pieces = within.regex().splitn(pair, 2);
+        for pair in between.split(texts.value(row)) {
+            let mut pieces = within.splitn(pair, 2);
             let key = pieces.next().unwrap_or_default();
             let value = pieces.next();
             match known.iter_mut().find(|(k, _)| *k == key) {

@@ -15,7 +15,6 @@ mod map;
 mod math;
 mod moment;
 mod pattern;
-mod scan;
 mod temporal;
 mod text;
 mod url;

@@ -10,7 +10,6 @@ use arrow::datatypes::Int32Type;
 use datafusion_common::{Result, exec_err};
 use regex::{CaptureLocations, Regex};
 
-use super::scan::{Outcome, Scan};
 use super::text::texts_type;
 use super::{Arg, Call, Definition, Returns};
 
@@ -55,7 +54,7 @@ pub(super) const FUNCTIONS: &[Definition] = &[
                 // The replacement is taken literally.
                 let with = regex::NoExpand(with.value(row));
                 let found = known.get(patterns.value(row))?;
-                Ok(found.map(|p| p.regex().replace_all(texts.value(row), with).into_owned()))
+                Ok(found.map(|p| p.replace_all(texts.value(row), with).into_owned()))
             })
         },
     },
@@ -69,7 +68,7 @@ pub(super) const FUNCTIONS: &[Definition] = &[
             let mut known = Patterns::default();
             call.values::<Int32Type>(|row| {
                 let found = known.get(patterns.value(row))?;
-                let count = found.map(|p| p.regex().find_iter(texts.value(row)).count());
+                let count = found.map(|p| p.find_iter(texts.value(row)).count());
                 Ok(count.map(|n| i32::try_from(n).unwrap_or(i32::MAX)))
             })
         },
@@ -85,8 +84,8 @@ pub(super) const FUNCTIONS: &[Definition] = &[
             call.values::<Int32Type>(|row| {
                 let text = texts.value(row);
                 let found = known.get(patterns.value(row))?;
-                let at =
-                    found.map(|p| p.find(text, 0).map_or(0, |m| 1 + text[..m.0].chars().count()));
+                let at = found
+                    .map(|p| p.find(text).map_or(0, |m| 1 + text[..m.start()].chars().count()));
                 Ok(at.map(|n| i32::try_from(n).unwrap_or(i32::MAX)))
             })
         },
@@ -101,7 +100,7 @@ pub(super) const FUNCTIONS: &[Definition] = &[
             let mut known = Patterns::default();
             call.texts(|row| {
                 let found = known.get(patterns.value(row))?;
-                Ok(found.and_then(|p| p.extract(texts.value(row), 0)))
+                Ok(found.and_then(|p| p.find(texts.value(row))).map(|m| m.as_str()))
             })
         },
     },
@@ -116,8 +115,7 @@ pub(super) const FUNCTIONS: &[Definition] = &[
             let mut known = Patterns::default();
             call.texts(|row| {
                 let Some(group) = groups.get(row) else { return Ok(None) };
-                let found = known.get(patterns.value(row))?;
-                Ok(found.and_then(|p| p.extract(texts.value(row), group)))
+                known.extract(patterns.value(row), texts.value(row), group)
             })
         },
     },
@@ -162,8 +160,8 @@ fn extract_all(call: &Call<'_>) -> Result<ArrayRef> {
         };
         let group = groups.get(row);
         match (pattern, group) {
-            (Some(pattern), Some(group)) if group < pattern.regex().captures_len() => {
-                for found in pattern.regex().captures_iter(texts.value(row)) {
+            (Some(pattern), Some(group)) if group < pattern.captures_len() => {
+                for found in pattern.captures_iter(texts.value(row)) {
                     out.values().append_option(found.get(group).map(|m| m.as_str()));
                 }
                 out.append(true);
@@ -174,78 +172,18 @@ fn extract_all(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(out.finish()))
 }
 
-/// A pattern as threads keep it.
-struct Compiled {
-    regex: Regex,
-    /// The same, where it can be had faster.
-    scan: Option<Scan>,
-}
-
-/// A pattern, and where its groups were found in the row before.
-pub(super) struct Pattern {
-    compiled: Arc<Compiled>,
-    of_regex: CaptureLocations,
-    of_scan: Vec<usize>,
-}
-
-impl Pattern {
-    fn new(compiled: Arc<Compiled>) -> Self {
-        let of_regex = compiled.regex.capture_locations();
-        let of_scan = vec![0; compiled.scan.as_ref().map_or(0, |scan| scan.places)];
-        Self { compiled, of_regex, of_scan }
-    }
-
-    pub(super) fn regex(&self) -> &Regex {
-        &self.compiled.regex
-    }
-
-    fn scan(&mut self, text: &str) -> Outcome {
-        let scan = self.compiled.scan.as_ref();
-        scan.map_or(Outcome::GaveUp, |scan| scan.find(text, &mut self.of_scan))
-    }
-
-    fn is_match(&mut self, text: &str) -> bool {
-        match self.scan(text) {
-            Outcome::Match => true,
-            Outcome::None => false,
-            Outcome::GaveUp => self.regex().is_match(text),
-        }
-    }
-
-    /// Where `group` is in `text`, from and to; `None` also when there is no such group.
-    fn find(&mut self, text: &str, group: usize) -> Option<(usize, usize)> {
-        match self.scan(text) {
-            Outcome::Match => {
-                let place = self.of_scan.get(group.checked_mul(2)?..)?;
-                Some((*place.first()?, *place.get(1)?))
-            }
-            Outcome::None => None,
-            Outcome::GaveUp if group == 0 => {
-                self.regex().find(text).map(|found| (found.start(), found.end()))
-            }
-            Outcome::GaveUp => {
-                self.compiled.regex.captures_read(&mut self.of_regex, text)?;
-                self.of_regex.get(group)
-            }
-        }
-    }
-
-    /// What `group` matches in `text`.
-    fn extract<'t>(&mut self, text: &'t str, group: usize) -> Option<&'t str> {
-        self.find(text, group).and_then(|(from, to)| text.get(from..to))
-    }
-}
-
 /// The pattern of the row before, which is nearly always that of this one.
 pub(super) struct Patterns {
-    last: Option<(String, Option<Pattern>)>,
+    last: Option<(String, Option<Arc<Regex>>)>,
+    /// Where the groups of the last pattern were found.
+    places: Option<CaptureLocations>,
     /// From the text of the call to that of a regular expression.
     of: fn(&str) -> String,
 }
 
 impl Default for Patterns {
     fn default() -> Self {
-        Self { last: None, of: str::to_owned }
+        Self { last: None, places: None, of: str::to_owned }
     }
 }
 
@@ -254,12 +192,28 @@ impl Patterns {
     ///
     /// # Errors
     /// It is one of Java's that we cannot run.
-    pub(super) fn get(&mut self, text: &str) -> Result<Option<&mut Pattern>> {
+    pub(super) fn get(&mut self, text: &str) -> Result<Option<&Regex>> {
         if self.last.as_ref().is_none_or(|(last, _)| last != text) {
-            let found = compiled(&(self.of)(text), text)?.map(Pattern::new);
-            self.last = Some((text.to_owned(), found));
+            self.last = Some((text.to_owned(), compiled(&(self.of)(text), text)?));
+            self.places = None;
         }
-        Ok(self.last.as_mut().and_then(|(_, found)| found.as_mut()))
+        Ok(self.last.as_ref().and_then(|(_, pattern)| pattern.as_deref()))
+    }
+
+    /// What `group` of the pattern matches in `text`; `None` also when there is no such group.
+    pub(super) fn extract<'t>(
+        &mut self,
+        pattern: &str,
+        text: &'t str,
+        group: usize,
+    ) -> Result<Option<&'t str>> {
+        self.get(pattern)?;
+        let Some((_, Some(pattern))) = &self.last else { return Ok(None) };
+        let places = self.places.get_or_insert_with(|| pattern.capture_locations());
+        if pattern.captures_read(places, text).is_none() {
+            return Ok(None);
+        }
+        Ok(places.get(group).and_then(|(from, to)| text.get(from..to)))
     }
 }
 
@@ -267,19 +221,16 @@ impl Patterns {
 const PATTERNS_KEPT: usize = 64;
 
 thread_local! {
-    static COMPILED: RefCell<BTreeMap<String, Option<Arc<Compiled>>>> = const { RefCell::new(BTreeMap::new()) };
+    static COMPILED: RefCell<BTreeMap<String, Option<Arc<Regex>>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// `text` is how the user wrote it. `None`: it is no regular expression.
-fn compiled(expression: &str, text: &str) -> Result<Option<Arc<Compiled>>> {
+fn compiled(expression: &str, text: &str) -> Result<Option<Arc<Regex>>> {
     if let Some(known) = COMPILED.with_borrow(|known| known.get(expression).cloned()) {
         return Ok(known);
     }
     let pattern = match Regex::new(expression) {
-        Ok(regex) => {
-            let scan = Scan::new(expression, regex.captures_len());
-            Some(Arc::new(Compiled { regex, scan }))
-        }
+        Ok(pattern) => Some(Arc::new(pattern)),
         Err(error) => {
             let why = error.to_string();
             if why.contains("look-around") || why.contains("backreferences") {
